@@ -1,0 +1,1 @@
+"""Generated from shared/proto by `make proto`; committed, never edited."""

@@ -1,0 +1,1 @@
+"""What the processes of both services share, and no caller needs."""

@@ -1,0 +1,46 @@
+"""The boundary between the error tree and HTTP, for our own routes: the error object of the contract, always."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from twohop.errors import InvalidInput, NotFound, TwoHopError
+
+
+def install(app: FastAPI) -> None:
+    """Every error of a route of `app` becomes the error object with the tree's status; FastAPI's 422 becomes 400."""
+    app.add_exception_handler(TwoHopError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _routing)
+
+
+def response(error: TwoHopError) -> JSONResponse:
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return JSONResponse(error.as_json(), status_code=error.http_status, headers=headers)
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    return response(cast(TwoHopError, error))
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    problems = cast(RequestValidationError, error).errors()
+    where = [".".join(str(part) for part in problem["loc"] if part != "body") or "body" for problem in problems]
+    said = "; ".join(f"{place}: {problem['msg']}" for place, problem in zip(where, problems, strict=True))
+    return response(InvalidInput(said, detail={"fields": where[:20]}))
+
+
+async def _routing(request: Request, error: Exception) -> JSONResponse:
+    """Unknown path or method, as starlette's router raises them."""
+    raised = cast(HTTPException, error)
+    kind = NotFound if raised.status_code in (404, 405) else InvalidInput
+    body = kind(f"{request.method} {request.url.path}: {raised.detail}").as_json()
+    return JSONResponse(body, status_code=raised.status_code, headers=raised.headers)
