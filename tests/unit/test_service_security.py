@@ -1,0 +1,54 @@
+"""What every long-running process of ours refuses at its door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twohop.errors import Failed, InvalidInput, Unauthenticated
+from twohop_service.auth import Keys
+from twohop_service.settings import Security, is_loopback
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "[::1]", "localhost"])
+def test_this_machine_needs_no_keys(host: str) -> None:
+    assert is_loopback(host)
+    Security().check(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "hop1.example"])
+def test_other_machines_are_let_in_only_with_keys_and_tls_or_by_plain_words(host: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="--insecure"):
+        Security().check(host)
+    with pytest.raises(InvalidInput):
+        Security(key_file=tmp_path / "keys").check(host)
+    Security(insecure=True).check(host)
+    Security(key_file=tmp_path / "keys", tls_cert=tmp_path / "c", tls_key=tmp_path / "k").check(host)
+
+
+def test_half_a_certificate_is_refused_even_on_loopback(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="go together"):
+        Security(tls_cert=tmp_path / "c").check("127.0.0.1")
+
+
+def test_without_keys_everybody_is_let_in() -> None:
+    Keys.read(None).check(None)
+
+
+def test_only_a_listed_key_is_let_in(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("# team a\nalpha\n\nbeta\n")
+    keys = Keys.read(path)
+    keys.check("Bearer alpha")
+    keys.check("bearer beta")
+    for given in (None, "", "alpha", "Bearer", "Bearer gamma", "Basic alpha", "Bearer # team a"):
+        with pytest.raises(Unauthenticated):
+            keys.check(given)
+
+
+def test_a_key_file_without_keys_or_without_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("# nothing\n")
+    for name in ("empty", "absent"):
+        with pytest.raises(Failed, match=name):
+            Keys.read(tmp_path / name)
