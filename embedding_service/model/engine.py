@@ -1,0 +1,63 @@
+"""The packed interface that every engine implements: sequences laid end to end go in, hidden states of the wanted layers
+come out, without padding. Pooling happens outside, once for all engines (pooling.py).
+
+An engine is one file: it imports its library, implements `Engine`, and is named in `encoder.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """N sequences end to end, T tokens in all.
+
+    `top[k]` is the highest layer sequence k needs: an engine computes none above the highest of what it runs together.
+    `attended` is False for tokens that no token may attend to (masked special tokens); they still attend to the others.
+    """
+
+    ids: NDArray[np.int32]          # [T]
+    types: NDArray[np.int32]        # [T]  0, or 1 in the second segment of a pair
+    positions: NDArray[np.int32]    # [T]  0 at the start of every sequence
+    attended: NDArray[np.bool_]     # [T]
+    starts: NDArray[np.int64]       # [N]  where each sequence begins
+    lengths: Sequence[int]          # [N]
+    top: Sequence[int]              # [N]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a pack's sequences, finished: `sequences[k]` has its hidden states at rows starts[k] … + length of every
+    array [R, D] in `states`, which is keyed by layer (1 = first block). Rows in between are filler.
+
+    `states` may be views that the engine overwrites later: use a part before asking for the next.
+    """
+
+    sequences: Sequence[int]
+    starts: Sequence[int]
+    states: Mapping[int, NDArray[np.float32]]
+
+
+class Engine(Protocol):
+    """One set of weights, ready to run; for one caller at a time."""
+
+    @property
+    def numerics(self) -> str:
+        """The numerics class: engine and precision, such as `openvino-bf16`."""
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """With so many tokens in a pack the engine runs at full speed; more only make it longer."""
+
+    def run(self, pack: Pack) -> Iterator[Part]:
+        """Every sequence of the pack in exactly one part, in any order; states of all layers the engine was built to
+        give, up to the sequence's `top`."""
+
+    def warm_up(self, longest: int) -> None:
+        """Runs every shape that sequences of up to `longest` tokens can take, so that none is seen first by a caller."""

@@ -1,0 +1,221 @@
+"""OpenVINO on CPU: the graph built straight from the weights, attention in blocks, no layer above the highest wanted.
+
+The only importer of openvino. For each layer at which some encoder ends there is one compiled model (for minilm and tokens:
+one that ends at 6, one at 4) over the same constants; a feed runs on the shortest that suffices.
+
+One feed runs on all threads, which is fastest for a single text; where there are several, each core takes a feed of its own
+(one stream per thread), which is 8 % faster in batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset15 as op
+from twohop.errors import Failed
+
+from embedding_service.model.checkpoint import Architecture, Checkpoint
+from embedding_service.model.engine import Pack, Part
+from embedding_service.model.feed import Feed, fill, filler
+from embedding_service.model.packing import FEED_TOKENS, place, shapes
+
+# More than the measured gain is not worth its memory: each further stream keeps activations of its own.
+MOST_STREAMS = 16
+
+
+class OpenVinoEngine:
+    """`layers`: the hidden states that encoders need; `tops`: the layers at which encoders end. One caller at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, layers: Sequence[int], tops: Sequence[int], *, precision: str, threads: int) -> None:
+        core = ov.Core()
+        self._precision = _precision(core, precision)
+        self._positions = checkpoint.architecture.positions
+        self._streams = min(threads, MOST_STREAMS)
+        constants = Constants(checkpoint)
+        self._alone: dict[int, ov.InferRequest] = {}
+        self._streamed: dict[int, list[ov.InferRequest]] = {}
+        for top in sorted(set(tops)):
+            model = build(constants, top, layers)
+            self._alone[top] = self._compile(core, model, threads, 1)[0]
+            if self._streams > 1:
+                self._streamed[top] = self._compile(core, model, self._streams, self._streams)
+
+    def _compile(self, core: ov.Core, model: ov.Model, threads: int, streams: int) -> list[ov.InferRequest]:
+        options = {"INFERENCE_PRECISION_HINT": self._precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams,
+                   "ENABLE_CPU_PINNING": False}
+        compiled = core.compile_model(model, "CPU", options)
+        return [compiled.create_infer_request() for _ in range(streams)]
+
+    @property
+    def numerics(self) -> str:
+        return f"openvino-{self._precision}"
+
+    @property
+    def tokens_per_batch(self) -> int:
+        return FEED_TOKENS * self._streams
+
+    def run(self, pack: Pack) -> Iterator[Part]:
+        feeds = [fill(pack, placement, self._positions) for placement in place(pack.lengths)]
+        together = len(feeds) // self._streams * self._streams if self._streams > 1 else 0
+        yield from self._run_streamed(feeds[:together])
+        for feed in feeds[together:]:
+            request = self._alone[self._top(feed)]
+            request.infer(feed.inputs, share_inputs=True, share_outputs=True)
+            yield _part(feed, request)
+
+    def _run_streamed(self, feeds: Sequence[Feed]) -> Iterator[Part]:
+        """A stream takes its next feed when its last has been used, in order: the caller pools one while others run."""
+        waiting = iter(feeds)
+        running: deque[tuple[Feed, ov.InferRequest, int]] = deque()
+        for stream, feed in enumerate(islice(waiting, self._streams)):
+            running.append(self._start(feed, stream))
+        while running:
+            feed, request, stream = running.popleft()
+            request.wait()
+            yield _part(feed, request)
+            following = next(waiting, None)
+            if following is not None:
+                running.append(self._start(following, stream))
+
+    def _start(self, feed: Feed, stream: int) -> tuple[Feed, ov.InferRequest, int]:
+        request = self._streamed[self._top(feed)][stream]
+        request.start_async(feed.inputs, share_inputs=True)
+        return feed, request, stream
+
+    def warm_up(self, longest: int) -> None:
+        for blocks, size in shapes(longest):
+            feed = filler(blocks, size)
+            for request in self._alone.values():
+                request.infer(feed.inputs, share_inputs=True, share_outputs=True)
+            if size >= 64:
+                # Streams share kernels and weights, so that one of them is enough.
+                for requests in self._streamed.values():
+                    requests[0].start_async(feed.inputs, share_inputs=True)
+                    requests[0].wait()
+
+    def _top(self, feed: Feed) -> int:
+        return next(top for top in self._alone if top >= feed.top)
+
+
+def _part(feed: Feed, request: ov.InferRequest) -> Part:
+    states = {}
+    for output in request.model_outputs:
+        rows = request.get_tensor(output).data
+        states[int(output.get_any_name().removeprefix("layer_"))] = rows.reshape(-1, rows.shape[-1])
+    return Part(feed.placement.sequences, feed.placement.starts, states)
+
+
+def _precision(core: ov.Core, wanted: str) -> str:
+    """bf16 only where the CPU computes in it; `auto` picks."""
+    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if wanted == "bf16" and not able:
+        raise Failed("this CPU has no bfloat16 arithmetic: use --precision f32 (or auto)", detail={"precision": wanted})
+    return ("bf16" if able else "f32") if wanted == "auto" else wanted
+
+
+class Constants:
+    """The checkpoint's tensors as graph constants, each made once and shared by all models; large ones are not copied."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.architecture = checkpoint.architecture
+        self._checkpoint = checkpoint
+        self._made: dict[str, ov.Node] = {}
+
+    def tensor(self, name: str) -> NDArray[np.float32]:
+        return self._checkpoint.tensor(name)
+
+    def matrix(self, name: str) -> ov.Node:
+        if name not in self._made:
+            self._made[name] = op.constant(self.tensor(name), shared_memory=True)
+        return self._made[name]
+
+    def vector(self, name: str) -> ov.Node:
+        """[1, 1, D]"""
+        return _constant(self.tensor(name)[None, None])
+
+
+def build(constants: Constants, top: int, wanted: Sequence[int]) -> ov.Model:
+    """Blocks 1..top as a model with an output `layer_K` [n, B, D] for each wanted K up to `top`.
+
+    Inputs, int32 [n, B]: `ids`; `places` = position + table length * type; `sequence` and `key`: a token attends to those
+    whose key equals its sequence.
+    """
+    inputs = [_parameter(name) for name in ("ids", "places", "sequence", "key")]
+    hidden = _embeddings(constants, inputs[0], inputs[1])
+    mask = _mask(inputs[2], inputs[3])
+    outputs = []
+    for layer in range(1, top + 1):
+        hidden = _block(constants, hidden, mask, f"encoder.layer.{layer - 1}")
+        if layer in wanted:
+            outputs.append(op.result(hidden))
+            outputs[-1].output(0).set_names({f"layer_{layer}"})
+    return ov.Model(outputs, inputs, f"blocks_1_to_{top}")
+
+
+def _embeddings(constants: Constants, ids: ov.Node, places: ov.Node) -> ov.Node:
+    types = constants.tensor("embeddings.token_type_embeddings.weight")
+    positions = constants.tensor("embeddings.position_embeddings.weight")
+    table = (types[:, None, :] + positions[None, :, :]).reshape(-1, positions.shape[1])        # [types * positions, D]
+    words = op.gather(constants.matrix("embeddings.word_embeddings.weight"), ids, _constant(np.int32(0)))
+    return _layer_norm(constants, op.add(words, op.gather(_constant(table), places, _constant(np.int32(0)))), "embeddings.LayerNorm")
+
+
+def _mask(sequence: ov.Node, key: ov.Node) -> ov.Node:
+    """[n, 1, B, B], added to the attention scores."""
+    rows, columns = op.unsqueeze(sequence, _constant(np.int64(2))), op.unsqueeze(key, _constant(np.int64(1)))
+    mask = op.select(op.equal(rows, columns), _constant(np.float32(0)), _constant(np.float32(-1e9)))
+    return op.unsqueeze(mask, _constant(np.int64(1)))
+
+
+def _block(constants: Constants, x: ov.Node, mask: ov.Node, at: str) -> ov.Node:
+    of = constants.architecture
+    swap = _constant(np.array([0, 2, 1, 3], np.int64))
+
+    def heads(name: str) -> ov.Node:                                                            # [n, heads, B, D / heads]
+        flat = _linear(constants, x, f"{at}.attention.self.{name}")
+        return op.transpose(_reshape(flat, 0, 0, of.heads, of.hidden // of.heads), swap)
+
+    attention = op.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), mask)
+    context = _reshape(op.transpose(attention, swap), 0, 0, of.hidden)
+    x = _layer_norm(constants, op.add(x, _linear(constants, context, f"{at}.attention.output.dense")), f"{at}.attention.output.LayerNorm")
+    wide = _activation(_linear(constants, x, f"{at}.intermediate.dense"), of)
+    return _layer_norm(constants, op.add(x, _linear(constants, wide, f"{at}.output.dense")), f"{at}.output.LayerNorm")
+
+
+def _linear(constants: Constants, x: ov.Node, prefix: str) -> ov.Node:
+    product = op.matmul(x, constants.matrix(f"{prefix}.weight"), False, True)
+    product.set_friendly_name(prefix)
+    return op.add(product, constants.vector(f"{prefix}.bias"))
+
+
+def _layer_norm(constants: Constants, x: ov.Node, prefix: str) -> ov.Node:
+    x = op.mvn(x, _constant(np.array([-1], np.int64)), True, constants.architecture.layer_norm_eps, "inside_sqrt")
+    x = op.multiply(x, constants.vector(f"{prefix}.weight"))
+    return op.add(x, constants.vector(f"{prefix}.bias"))
+
+
+def _activation(x: ov.Node, of: Architecture) -> ov.Node:
+    if of.activation == "relu":
+        return op.relu(x)
+    return op.gelu(x, "tanh" if of.activation == "gelu_new" else "erf")
+
+
+def _reshape(x: ov.Node, *shape: int) -> ov.Node:
+    return op.reshape(x, _constant(np.array(shape, np.int64)), True)                            # 0 keeps a dimension
+
+
+def _parameter(name: str) -> ov.Node:
+    node = op.parameter([-1, -1], ov.Type.i32)
+    node.output(0).set_names({name})
+    node.set_friendly_name(name)
+    return node
+
+
+def _constant(value: NDArray[np.generic] | np.generic) -> ov.Node:
+    value = np.asarray(value)
+    return op.constant(np.ascontiguousarray(value) if value.ndim else value)
