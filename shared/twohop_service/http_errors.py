@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from twohop.errors import InvalidInput, NotFound, TwoHopError
+from twohop.errors import InvalidInput, ModelError, NotFound, TwoHopError
 
 
 def install(app: FastAPI) -> None:
@@ -18,6 +18,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TwoHopError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 def response(error: TwoHopError) -> JSONResponse:
@@ -44,3 +45,8 @@ async def _routing(request: Request, error: Exception) -> JSONResponse:
     kind = NotFound if raised.status_code in (404, 405) else InvalidInput
     body = kind(f"{request.method} {request.url.path}: {raised.detail}").as_json()
     return JSONResponse(body, status_code=raised.status_code, headers=raised.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    """A fault of ours. The caller gets no traceback; starlette raises it again, so that the server's log does."""
+    return response(ModelError("the request failed unexpectedly; the server's log says why"))

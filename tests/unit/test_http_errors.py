@@ -34,7 +34,8 @@ def app() -> Iterator[FastAPI]:
 
 def call(app: FastAPI, method: str, path: str, **kwargs: object) -> Response:
     async def go() -> Response:
-        async with AsyncClient(transport=ASGITransport(app=app), base_url="http://test") as client:
+        transport = ASGITransport(app=app, raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, **kwargs)  # type: ignore[arg-type]
 
     return asyncio.run(go())
@@ -71,6 +72,16 @@ def test_an_unknown_path_or_method_is_an_error_object_too(app: FastAPI) -> None:
     assert call(app, "GET", "/nowhere").json()["error"]["type"] == "NotFound"
     wrong = call(app, "GET", "/echo")
     assert (wrong.status_code, wrong.json()["error"]["type"]) == (405, "NotFound")
+
+
+def test_a_fault_of_ours_is_an_error_object_without_its_inner_words(app: FastAPI) -> None:
+    @app.get("/fault")
+    async def fault() -> None:
+        raise RuntimeError("a secret of the house")
+
+    reply = call(app, "GET", "/fault")
+    assert (reply.status_code, reply.json()["error"]["type"]) == (500, "ModelError")
+    assert "secret" not in reply.text
 
 
 def test_probes_follow_the_phases_of_a_process() -> None:
