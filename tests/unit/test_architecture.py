@@ -31,7 +31,7 @@ PROTOCOLS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "starlette", "
 
 # The one leaf of each heavy library (a name that ends in a dot: a package of leaves, one file per kind).
 LEAVES = {
-    "openvino": ("embedding_service.model.openvino_engine", "embedding_service.model.openvino_graph"),
+    "openvino": ("embedding_service.model.openvino_engine",),
     "torch": ("embedding_service.model.torch_engine",),
     "nncf": ("embedding_service.model.quantize",),
     "keras": ("head_service.training.heads.", "head_service.training.export"),
