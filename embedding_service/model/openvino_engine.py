@@ -17,12 +17,12 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset15 as op
-from twohop.errors import Failed
 
 from embedding_service.model.checkpoint import Architecture, Checkpoint
 from embedding_service.model.engine import Pack, Part
 from embedding_service.model.feed import Feed, fill, filler
-from embedding_service.model.packing import FEED_TOKENS, place, shapes
+from embedding_service.model.packing import BLOCK, FEED_TOKENS, place, shapes
+from twohop.errors import Failed
 
 # More than the measured gain is not worth its memory: each further stream keeps activations of its own.
 MOST_STREAMS = 16
@@ -31,7 +31,9 @@ MOST_STREAMS = 16
 class OpenVinoEngine:
     """`layers`: the hidden states that encoders need; `tops`: the layers at which encoders end. One caller at a time."""
 
-    def __init__(self, checkpoint: Checkpoint, layers: Sequence[int], tops: Sequence[int], *, precision: str, threads: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, layers: Sequence[int], tops: Sequence[int], *, precision: str, threads: int
+    ) -> None:
         core = ov.Core()
         self._precision = _precision(core, precision)
         self._positions = checkpoint.architecture.positions
@@ -88,15 +90,18 @@ class OpenVinoEngine:
         return feed, request, stream
 
     def warm_up(self, longest: int) -> None:
-        for blocks, size in shapes(longest):
-            feed = filler(blocks, size)
-            for request in self._alone.values():
+        """A model's first feed costs 20 to 30 ms (its weights are packed then), a shape's first 2 to 5 ms: that matters for
+        small feeds, so those are run, and one full feed everywhere."""
+        full = filler(FEED_TOKENS // BLOCK, BLOCK)
+        small = [filler(blocks, size) for blocks, size in shapes(longest) if blocks * size <= FEED_TOKENS // 2]
+        for request in self._alone.values():
+            for feed in (full, *small):
                 request.infer(feed.inputs, share_inputs=True, share_outputs=True)
-            if size >= 64:
-                # Streams share kernels and weights, so that one of them is enough.
-                for requests in self._streamed.values():
-                    requests[0].start_async(feed.inputs, share_inputs=True)
-                    requests[0].wait()
+        for requests in self._streamed.values():
+            for request in requests:
+                request.start_async(full.inputs, share_inputs=True)
+            for request in requests:
+                request.wait()
 
     def _top(self, feed: Feed) -> int:
         return next(top for top in self._alone if top >= feed.top)
@@ -162,7 +167,8 @@ def _embeddings(constants: Constants, ids: ov.Node, places: ov.Node) -> ov.Node:
     positions = constants.tensor("embeddings.position_embeddings.weight")
     table = (types[:, None, :] + positions[None, :, :]).reshape(-1, positions.shape[1])        # [types * positions, D]
     words = op.gather(constants.matrix("embeddings.word_embeddings.weight"), ids, _constant(np.int32(0)))
-    return _layer_norm(constants, op.add(words, op.gather(_constant(table), places, _constant(np.int32(0)))), "embeddings.LayerNorm")
+    placed = op.gather(_constant(table), places, _constant(np.int32(0)))
+    return _layer_norm(constants, op.add(words, placed), "embeddings.LayerNorm")
 
 
 def _mask(sequence: ov.Node, key: ov.Node) -> ov.Node:
@@ -182,7 +188,8 @@ def _block(constants: Constants, x: ov.Node, mask: ov.Node, at: str) -> ov.Node:
 
     attention = op.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), mask)
     context = _reshape(op.transpose(attention, swap), 0, 0, of.hidden)
-    x = _layer_norm(constants, op.add(x, _linear(constants, context, f"{at}.attention.output.dense")), f"{at}.attention.output.LayerNorm")
+    attended = _linear(constants, context, f"{at}.attention.output.dense")
+    x = _layer_norm(constants, op.add(x, attended), f"{at}.attention.output.LayerNorm")
     wide = _activation(_linear(constants, x, f"{at}.intermediate.dense"), of)
     return _layer_norm(constants, op.add(x, _linear(constants, wide, f"{at}.output.dense")), f"{at}.output.LayerNorm")
 

@@ -51,7 +51,8 @@ def _block(checkpoint: Checkpoint, x: Rows, mask: Rows, at: str) -> Rows:
     scores = query @ key.transpose(0, 2, 1) / np.float32(math.sqrt(query.shape[-1])) + mask
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     context = (weights / weights.sum(-1, keepdims=True) @ value).transpose(1, 0, 2).reshape(length, -1)
-    x = _layer_norm(checkpoint, x + _linear(checkpoint, context, f"{at}.attention.output.dense"), f"{at}.attention.output.LayerNorm")
+    attended = _linear(checkpoint, context, f"{at}.attention.output.dense")
+    x = _layer_norm(checkpoint, x + attended, f"{at}.attention.output.LayerNorm")
     wide = _activation(_linear(checkpoint, x, f"{at}.intermediate.dense"), checkpoint.architecture.activation)
     return _layer_norm(checkpoint, x + _linear(checkpoint, wide, f"{at}.output.dense"), f"{at}.output.LayerNorm")
 
@@ -72,7 +73,8 @@ def _activation(x: Rows, name: str) -> Rows:
     if name == "relu":
         return np.maximum(x, np.float32(0))
     if name == "gelu_new":
-        bent: Rows = np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3))
-        return x * (1 + bent) / 2
-    bent = np.frompyfunc(math.erf, 1, 1)(x / np.float32(math.sqrt(2))).astype(np.float32)
-    return x * (1 + bent) / 2
+        bent = np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x**3)).astype(np.float32)
+    else:
+        bent = np.frompyfunc(math.erf, 1, 1)(x / np.float32(math.sqrt(2))).astype(np.float32)
+    activated: Rows = x * (np.float32(1) + bent) * np.float32(0.5)
+    return activated

@@ -10,11 +10,11 @@ import json
 import mmap
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from twohop.errors import Failed
 
 # Size in bytes of the kinds that hold weights. BF16 is the upper half of a float32.
@@ -47,10 +47,10 @@ class SafetensorsFile:
             header: dict[str, Any] = json.loads(self._map[8 : 8 + length])
             header.pop("__metadata__", None)
             base = 8 + length
-            entries = {
-                name: Entry(value["dtype"], tuple(value["shape"]), base + value["data_offsets"][0], base + value["data_offsets"][1])
-                for name, value in header.items()
-            }
+            entries = {}
+            for name, value in header.items():
+                start, end = value["data_offsets"]
+                entries[name] = Entry(value["dtype"], tuple(value["shape"]), base + start, base + end)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise Failed(f"{self.path} is not a safetensors file ({error})", detail={"file": str(self.path)}) from error
         for name, entry in entries.items():
@@ -74,12 +74,6 @@ class SafetensorsFile:
     def drop_pages(self) -> None:
         """Gives the pages read so far back to the system's cache: they no longer count as this process's memory."""
         self._map.madvise(mmap.MADV_DONTNEED)
-
-    def __enter__(self) -> SafetensorsFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.drop_pages()
 
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}

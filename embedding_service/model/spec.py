@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twohop.errors import InvalidInput
-
 from embedding_service.model.checkpoint import Architecture
 from embedding_service.model.folder_defaults import packaged_folder, read_folder
+from twohop.errors import InvalidInput
 
 POOLINGS = ("mean", "max", "mean-max", "cls", "sep", "cls-pooled", "none")
 PACKAGED = "minilm"

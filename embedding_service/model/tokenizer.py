@@ -99,7 +99,8 @@ class Tokenizer:
         return result
 
     def _pieces_of_long(self, text: str) -> tuple[list[int], int]:
-        chunks, kept, count = chunked(text, self._wordpiece), [], 0
+        chunks, count = chunked(text, self._wordpiece), 0
+        kept: list[int] = []
         while some := list(islice(chunks, CHUNKS_AT_ONCE)):
             for encoding in self._wordpiece.encode_lazily(some):
                 if len(kept) < self._max_length:

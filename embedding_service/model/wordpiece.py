@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from twohop.errors import Failed
-
 from embedding_service.model.checkpoint import read_json
+from twohop.errors import Failed
 
 SPECIALS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
@@ -31,7 +31,7 @@ class WordPiece:
         self.identity = identity
         self._library = library
         self._parts: dict[str, bool] = {}
-        self._joined = {pair for token in _added(library) for text in (token, token.lower()) for pair in zip(text, text[1:], strict=False)}
+        self._joined = {pair for token in _added(library) for text in (token, token.lower()) for pair in pairwise(text)}
 
     @property
     def vocabulary(self) -> list[str]:
@@ -117,8 +117,10 @@ def _checked(library: Any, path: Path) -> WordPiece:
     model, normalizer, pre = (parts.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
     unlike = [
         what for what, holds in (
-            ("the model is not WordPiece with '##'", model.get("type") == "WordPiece" and model.get("continuing_subword_prefix") == "##"),
-            ("the normalizer is not BertNormalizer with clean_text", normalizer.get("type") == "BertNormalizer" and normalizer["clean_text"]),
+            ("the model is not WordPiece", model.get("type") == "WordPiece"),
+            ("word pieces do not go on with ##", model.get("continuing_subword_prefix") == "##"),
+            ("the normalizer is not BertNormalizer", normalizer.get("type") == "BertNormalizer"),
+            ("the normalizer keeps control characters (clean_text)", normalizer.get("clean_text") is True),
             ("the pre-tokenizer is not BertPreTokenizer", pre.get("type") == "BertPreTokenizer"),
         ) if not holds
     ]
