@@ -52,7 +52,9 @@ def gateway(**flags: Any) -> None:
     POST /v1/classify and GET /v1/heads on the embedding service and the head server; /docs explains them.
     """
     if (flags["repository"] is None) == (not flags["head"]):
-        raise click.UsageError("give either --repository DIR or --head NAME (repeatable)")
+        raise click.UsageError("give one of --repository DIR or --head NAME (repeatable)")
+    if (flags["hop_cert"] is None) != (flags["hop_key"] is None):
+        raise click.UsageError("--hop-cert and --hop-key go together: give both, or neither")
     from head_service.gateway.settings import Deadlines, Hops, Limits, Settings
     from twohop.types import TLS
     from twohop_service.settings import Security
