@@ -1,0 +1,1 @@
+"""What a checkout needs before it can run: its environment, lock files, generated code."""

@@ -1,0 +1,21 @@
+"""A throw-away environment for one pinned development tool, so that the project's own never holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def tool_venv(requirement: str) -> Iterator[Path]:
+    """The `bin` folder of an environment with that requirement; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="twohop-tool-") as folder:
+        print(f"installing {requirement} into a throw-away environment", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        binaries = Path(folder) / "bin"
+        subprocess.run([binaries / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement], check=True)
+        yield binaries
