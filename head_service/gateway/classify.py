@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from typing import Protocol
 from head_service.gateway.fleet import Fleet
 from head_service.gateway.metrics import Metrics
 from head_service.gateway.outcome import Outcome
-from twohop.errors import Cancelled, Overloaded, TwoHopError
-from twohop.types import Classifications
+from twohop.errors import Cancelled, ModelError, Overloaded, TwoHopError
+from twohop.types import Classification, Classifications
 
 
 class TwoHops(Protocol):
@@ -53,9 +54,10 @@ class Classifier:
         if not heads:
             return {}
         try:
-            return await self._hops.classify_many(texts, heads, all_scores=all_scores, timeout_s=timeout_s)
+            answers = await self._hops.classify_many(texts, heads, all_scores=all_scores, timeout_s=timeout_s)
         except TwoHopError as error:
             return dict.fromkeys(heads, error)
+        return {head: _finite(answers[head]) for head in heads}
 
     def _count(self, outcome: Outcome, offered: frozenset[str], texts: int) -> None:
         embed_ms = []
@@ -70,6 +72,17 @@ class Classifier:
         if embed_ms:
             self._metrics.hop_seconds.labels("embed").observe(max(embed_ms) / 1000)
             self._metrics.texts.inc(texts)
+
+
+def _finite(answer: Classifications | TwoHopError) -> Classifications | TwoHopError:
+    """JSON has no word for NaN: a head whose weights are broken fails alone, not the whole reply."""
+    if isinstance(answer, TwoHopError) or all(map(_is_finite, answer)):
+        return answer
+    return ModelError(f"head {answer.head!r} (version {answer.version}) answered a score that is no number")
+
+
+def _is_finite(item: Classification) -> bool:
+    return math.isfinite(item.score) and all(map(math.isfinite, (item.scores or {}).values()))
 
 
 class Places:

@@ -34,6 +34,7 @@ class Hops:
     hanging: set[str] = field(default_factory=set)
     states: dict[str, str] = field(default_factory=lambda: {"sentiment": "AVAILABLE", "topic": "AVAILABLE"})
     hop_1: TwoHopError | None = None
+    score: float = 0.75
     asked: list[tuple[list[str], list[str], bool, float | None]] = field(default_factory=list)
     cancelled: int = 0
 
@@ -53,8 +54,8 @@ class Hops:
 
     def _answer(self, head: str, texts: Sequence[str], all_scores: bool) -> Classifications:
         items = tuple(
-            Classification(text.split()[0], 0.75, {text.split()[0]: 0.75} if all_scores else None, len(text.split()) + 2)
-            for text in texts
+            Classification(words[0], self.score, {words[0]: self.score} if all_scores else None, len(words) + 2)
+            for words in map(str.split, texts)
         )
         return Classifications(items, head, 3, MINILM.fingerprint, {"embed": 4.0, "head": 1.0, "total": 5.0})
 

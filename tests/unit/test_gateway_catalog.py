@@ -45,6 +45,7 @@ def test_a_new_head_and_a_moved_role_appear_without_a_restart(tmp_path: Path) ->
 
 
 def test_a_version_without_a_manifest_is_offered_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "foreign" / "7").mkdir(parents=True)
     serving_config.write(tmp_path, {"foreign": Roles(stable=7)}, serve_root=None)
     [foreign] = RepositoryHeads(tmp_path).offers()
     assert (foreign.name, foreign.roles, foreign.encoder, foreign.labels) == ("foreign", {7: ("stable",)}, None, None)

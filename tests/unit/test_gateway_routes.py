@@ -62,6 +62,15 @@ def test_a_hop_1_that_is_away_is_an_error_of_every_head() -> None:
     run(check)
 
 
+def test_a_score_that_json_cannot_say_is_the_heads_error() -> None:
+    async def check(gateway: Gateway) -> None:
+        status, kind, message = error_of(await gateway.classify("topic"))
+        assert (status, kind) == (500, "ModelError")
+        assert "'topic' (version 3)" in message
+
+    run(check, Hops(score=float("nan")))
+
+
 def test_an_unknown_head_is_not_found_and_never_asked_for() -> None:
     async def check(gateway: Gateway) -> None:
         status, kind, message = error_of(await gateway.classify("sentimnet"))
