@@ -41,7 +41,7 @@ def _parse_one(text: str) -> tuple[Address, str]:
     found = _FORM.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536:
         raise InvalidInput(
-            f"'{text}' is no address: give HOST:PORT or HOST:PORT/NAME, without http://, such as 127.0.0.1:50051 or [::1]:50051/rich",
+            f"'{text}' is no address: give HOST:PORT or HOST:PORT/NAME, no http://, such as 127.0.0.1:50051 or [::1]:50051/rich",
             detail={"address": text},
         )
     return Address(found["host"], int(found["port"])), found["name"] or ""
