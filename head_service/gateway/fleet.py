@@ -38,8 +38,8 @@ class Head:
     versions: tuple[Version, ...]
 
     @property
-    def is_available(self) -> bool:
-        return any(version.state == AVAILABLE for version in self.versions)
+    def newest_available(self) -> int | None:
+        return max((version.number for version in self.versions if version.state == AVAILABLE), default=None)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -70,7 +70,7 @@ class Fleet:
 
     @property
     def heads_available(self) -> int:
-        return sum(head.is_available for head in self.heads)
+        return sum(head.newest_available is not None for head in self.heads)
 
     def why_not_ready(self) -> str | None:
         """Ready: hop 1 has an encoder ready, and one head at least is available. A broken head must not take the

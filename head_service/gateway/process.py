@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 def run(settings: Settings, log_level: str = "info") -> None:
     """Serves until SIGTERM or SIGINT. Raises Failed or InvalidInput where it cannot start."""
     logs.set_up(log_level)
+    if log_level != "debug":
+        # The client tells of every retry. The watch asks every other second and tells what has changed: that is enough.
+        logging.getLogger("twohop").setLevel(logging.WARNING)
     uvloop.run(_serve(settings))
 
 

@@ -48,9 +48,10 @@ class Traffic:
             route = getattr(scope.get("route"), "path", "(unknown)")
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
-            if status >= 500 and route.startswith("/v1/"):
-                log.warning("%s %s: %d after %.0f ms, request %s",
-                            scope["method"], route, status, seconds * 1000, request_id.decode("ascii"))
+            # A 503 of a service that is away comes by the thousand: the metrics count those. A 500 is worth a line each.
+            level = logging.WARNING if status == 500 else logging.DEBUG
+            log.log(level, "%s %s: %d after %.1f ms, request %s",
+                    scope["method"], route, status, seconds * 1000, request_id.decode("ascii"))
 
 
 def _id_of(scope: Scope) -> bytes:

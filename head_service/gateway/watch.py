@@ -12,13 +12,14 @@ from typing import Protocol, TypeVar
 
 from head_service.gateway.fleet import Fleet, Head, Offer, head_of
 from head_service.gateway.metrics import Metrics
+from twohop.deadline import Deadline
 from twohop.errors import TwoHopError, Unavailable
 from twohop.types import Encoders, HeadSignature, HeadStatus
 
 log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 2.0
-ASKED_AT_ONCE = 16
+ASKED_AT_ONCE = 64
 
 Answer = TypeVar("Answer")
 
@@ -35,7 +36,7 @@ class EmbeddingService(Protocol):
 
 class HeadServer(Protocol):
     async def status(self, head: str, *, timeout_s: float | None = None) -> list[HeadStatus]: ...
-    async def signature(self, head: str, *, timeout_s: float | None = None) -> HeadSignature: ...
+    async def refresh(self, head: str, deadline: Deadline) -> HeadSignature: ...
 
 
 class Watch:
@@ -46,6 +47,7 @@ class Watch:
         self._metrics, self._poll_s = metrics, poll_s
         self._places = asyncio.Semaphore(ASKED_AT_ONCE)
         self._last: Fleet | None = None
+        self._signed: dict[tuple[str, int], str | None] = {}
 
     @property
     def fleet(self) -> Fleet:
@@ -98,11 +100,19 @@ class Watch:
                 for model in offer.models
             }
             head = head_of(offer, {model: found for model, found in statuses.items() if found is not None})
-            if offer.encoder is None and head.is_available:
-                signature = await _noting(trouble, "heads", self._heads.signature(offer.name, timeout_s=ASK_TIMEOUT_S))
-                if signature is not None:
-                    head = replace(head, offer=replace(offer, encoder=signature.fingerprint))
+            if offer.encoder is None and head.newest_available is not None:
+                encoder = await self._encoder_of(offer.name, head.newest_available, trouble)
+                head = replace(head, offer=replace(offer, encoder=encoder))
         return head
+
+    async def _encoder_of(self, head: str, version: int, trouble: dict[str, str]) -> str | None:
+        """From the signature; asked once per version, since versions never change."""
+        if (head, version) not in self._signed:
+            signature = await _noting(trouble, "heads", self._heads.refresh(head, Deadline.after(ASK_TIMEOUT_S)))
+            if signature is None or signature.version != version:
+                return None
+            self._signed[head, version] = signature.fingerprint
+        return self._signed[head, version]
 
     def _tell(self, before: Fleet, now: Fleet, *, first: bool) -> None:
         self._metrics.heads_available.set(now.heads_available)

@@ -16,6 +16,7 @@ from head_service.gateway.metrics import Metrics
 from head_service.gateway.routes import build
 from head_service.gateway.settings import Deadlines, Limits
 from head_service.gateway.watch import Watch
+from twohop.deadline import Deadline
 from twohop.errors import NotFound, TwoHopError
 from twohop.types import Classification, Classifications, Encoder, Encoders, HeadSignature, HeadStatus
 from twohop.types import Limits as HopLimits
@@ -35,6 +36,8 @@ class Hops:
     states: dict[str, str] = field(default_factory=lambda: {"sentiment": "AVAILABLE", "topic": "AVAILABLE"})
     hop_1: TwoHopError | None = None
     score: float = 0.75
+    version: int = 3
+    fingerprint: str = MINILM.fingerprint
     asked: list[tuple[list[str], list[str], bool, float | None]] = field(default_factory=list)
     cancelled: int = 0
 
@@ -57,7 +60,7 @@ class Hops:
             Classification(words[0], self.score, {words[0]: self.score} if all_scores else None, len(words) + 2)
             for words in map(str.split, texts)
         )
-        return Classifications(items, head, 3, MINILM.fingerprint, {"embed": 4.0, "head": 1.0, "total": 5.0})
+        return Classifications(items, head, self.version, MINILM.fingerprint, {"embed": 4.0, "head": 1.0, "total": 5.0})
 
     async def encoders(self, *, timeout_s: float | None = None) -> Encoders:
         if self.hop_1:
@@ -67,10 +70,10 @@ class Hops:
     async def status(self, head: str, *, timeout_s: float | None = None) -> list[HeadStatus]:
         if head not in self.states:
             raise NotFound(f"Could not find any versions of model {head}")
-        return [HeadStatus(head, 3, self.states[head], "")]
+        return [HeadStatus(head, self.version, self.states[head], "")]
 
-    async def signature(self, head: str, *, timeout_s: float | None = None) -> HeadSignature:
-        return HeadSignature(head, 3, MINILM.fingerprint, {}, 384)
+    async def refresh(self, head: str, deadline: Deadline) -> HeadSignature:
+        return HeadSignature(head, self.version, self.fingerprint, {}, 384)
 
 
 @dataclass

@@ -61,6 +61,16 @@ def test_heads_are_listed_with_all_that_is_known() -> None:
     run(check, Hops(states={"sentiment": "AVAILABLE"}))
 
 
+def test_a_new_version_of_a_named_head_is_listed_with_its_own_encoder() -> None:
+    async def check(gateway: Gateway) -> None:
+        gateway.hops.version, gateway.hops.fingerprint = 4, "enc-000000000004"
+        await gateway.watch.look()
+        listed = (await gateway.http.get("/v1/heads")).json()["heads"]
+        assert [(head["versions"][0]["version"], head["encoder"]) for head in listed] == [(4, "enc-000000000004")] * 2
+
+    run(check)
+
+
 def test_readiness_follows_hop_1_away_and_back() -> None:
     async def check(gateway: Gateway) -> None:
         assert (await gateway.http.get("/readyz")).status_code == 200
