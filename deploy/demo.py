@@ -10,18 +10,19 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import click
 from rich.console import Console
-from twohop import Classifications, TwoHop, TwoHopError
 
 from deploy import sample_heads, services
 from deploy.demo_table import HeldOut, Row, show
 from deploy.folder_lock import FolderInUse, only_one
 from deploy.ports import LOOPBACK
 from deploy.processes import Processes, ProcessFailed, ended_by_signals
+from twohop import Classifications, TwoHop, TwoHopError
 
 FOLDER = Path(__file__).resolve().parents[1] / "run" / "demo"
 T = TypeVar("T")
@@ -101,7 +102,7 @@ def serve_and_train(demo: Demo, processes: Processes) -> None:
     for head in sample_heads.NAMES:
         arguments = sample_heads.train_arguments(head, demo.encoder, demo.repository)
         argv = services.command("head-service", [*arguments, "--vectors", demo.folder / "vectors", "--json"])
-        demo.step(f"trained the head '{head}' through hop 1", lambda argv=argv, head=head: processes.run(f"train-{head}", argv))
+        demo.step(f"trained the head '{head}' through hop 1", partial(processes.run, f"train-{head}", argv))
     processes.start(served)
     processes.start(gateway)
     demo.step(f"hop 2, the head server, on port {demo.ports.heads}", lambda: processes.wait_ready(served))

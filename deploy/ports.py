@@ -35,7 +35,7 @@ def holder(port: int) -> psutil.Process | None:
     """The process that listens on `port`, where the system lets us see it."""
     try:
         for each in psutil.net_connections(kind="tcp"):
-            if each.status == psutil.CONN_LISTEN and each.laddr.port == port and each.pid:
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
                 return psutil.Process(each.pid)
     except psutil.Error:
         return None

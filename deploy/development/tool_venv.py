@@ -17,5 +17,6 @@ def tool_venv(requirement: str) -> Iterator[Path]:
         print(f"installing {requirement} into a throw-away environment", flush=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         binaries = Path(folder) / "bin"
-        subprocess.run([binaries / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement], check=True)
+        pip: list[str | Path] = [binaries / "python", "-m", "pip", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "-q", requirement], check=True)
         yield binaries
