@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 BLOCK = 64
-STEP = 8                # short blocks are multiples of it
+STEP = 8                # short blocks are multiples of it, unless the engine asks for a coarser one
 FEED_TOKENS = 512       # most tokens of a feed: enough for full speed (measured flat from 320 to 1024)
 EVEN_BLOCKS = 4         # up to so many blocks are evened out and shortened
 
@@ -27,9 +27,9 @@ class Placement:
     starts: tuple[int, ...]
 
 
-def place(lengths: Sequence[int], *, feed_tokens: int = FEED_TOKENS) -> list[Placement]:
+def place(lengths: Sequence[int], *, step: int = STEP, feed_tokens: int = FEED_TOKENS) -> list[Placement]:
     """Feeds that hold every sequence exactly once. `lengths` are at least 1, in tokens; a sequence longer than
-    `feed_tokens` gets a feed of its own."""
+    `feed_tokens` gets a feed of its own. Blocks shorter than 64 are multiples of `step`, a divisor of 64."""
     by_size: dict[int, list[list[int]]] = {}
     for size, block in _best_fit(lengths):
         by_size.setdefault(size, []).append(block)
@@ -38,20 +38,20 @@ def place(lengths: Sequence[int], *, feed_tokens: int = FEED_TOKENS) -> list[Pla
         # Spread evenly: two feeds of 5 and 6 blocks keep two cores busy, feeds of 8 and 3 do not.
         feeds = -(-len(blocks) // max(1, feed_tokens // size))
         for feed in range(feeds):
-            placements.append(_placement(size, blocks[feed::feeds], lengths))
+            placements.append(_placement(size, blocks[feed::feeds], lengths, step))
     return placements
 
 
-def shapes(longest: int, *, feed_tokens: int = FEED_TOKENS) -> Iterator[tuple[int, int]]:
+def shapes(longest: int, *, step: int = STEP, feed_tokens: int = FEED_TOKENS) -> Iterator[tuple[int, int]]:
     """All (blocks, size) that `place` makes for sequences of up to `longest` tokens: what to warm up."""
     top = _round_up(longest, BLOCK)
     for size in range(BLOCK, top + 1, BLOCK):
         for blocks in range(1, max(1, feed_tokens // size) + 1):
             yield blocks, size
-    for size in range(STEP, BLOCK, STEP):
+    for size in range(step, BLOCK, step):
         for blocks in range(1, EVEN_BLOCKS + 1):
-            # Evened-out blocks hold more than one block fewer could, so that most short sizes come as one block only.
-            if blocks == 1 or blocks * size > (blocks - 1) * BLOCK:
+            # Any two blocks of a best fit hold more than one could, so that several are never shorter than half a block.
+            if blocks == 1 or size > BLOCK // 2:
                 yield blocks, size
 
 
@@ -72,9 +72,9 @@ def _best_fit(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     yield from blocks
 
 
-def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int]) -> Placement:
+def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int], step: int) -> Placement:
     if size == BLOCK and len(blocks) <= EVEN_BLOCKS:
-        size, blocks = _even_out(blocks, lengths)
+        size, blocks = _even_out(blocks, lengths, step)
     sequences, starts = [], []
     for number, block in enumerate(blocks):
         start = number * size
@@ -85,7 +85,7 @@ def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int]) -> Pl
     return Placement(len(blocks), size, tuple(sequences), tuple(starts))
 
 
-def _even_out(blocks: list[list[int]], lengths: Sequence[int]) -> tuple[int, list[list[int]]]:
+def _even_out(blocks: list[list[int]], lengths: Sequence[int], step: int) -> tuple[int, list[list[int]]]:
     """The same number of blocks, as short as spreading the sequences evenly allows (longest first, each into the
     emptiest block); never longer than they were."""
     spread: list[list[int]] = [[] for _ in blocks]
@@ -95,7 +95,7 @@ def _even_out(blocks: list[list[int]], lengths: Sequence[int]) -> tuple[int, lis
         spread[emptiest].append(sequence)
         loads[emptiest] += lengths[sequence]
     if max(loads) <= BLOCK:
-        return _round_up(max(loads), STEP), spread
+        return _round_up(max(loads), step), spread
     return BLOCK, blocks
 
 

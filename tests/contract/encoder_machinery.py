@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from embedding_service.model.encoder import Encoder, Encoders, describe_encoders
 
 ROOT = Path(__file__).parents[2]

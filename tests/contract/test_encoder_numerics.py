@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from encoder_machinery import cosines, described, loaded, workload
+
 from embedding_service.model import reference
 from embedding_service.model.checkpoint import Checkpoint
 from embedding_service.model.encoder import Encoders, Item
-from encoder_machinery import cosines, described, loaded, workload
 from twohop.errors import Failed, InvalidInput, ModelError
 
 MINILM, RICH, TOKENS = 0, 1, 2
@@ -48,7 +49,9 @@ def expected(encoder: int, states: dict[int, np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("encoder", [MINILM, RICH, TOKENS])
-def test_float32_vectors_agree_with_the_reference_to_one_hundred_thousandth(encoder: int, truth: list[dict[int, np.ndarray]]) -> None:
+def test_float32_vectors_agree_with_the_reference_to_one_hundred_thousandth(
+    encoder: int, truth: list[dict[int, np.ndarray]]
+) -> None:
     for got, states in zip(loaded("f32").run(items_of(sample(), encoder)), truth, strict=True):
         want = expected(encoder, states)
         assert got.shape == want.shape

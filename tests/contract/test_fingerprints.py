@@ -9,8 +9,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from embedding_service.model.folder_defaults import packaged_folder
 from encoder_machinery import ROOT, described
+
+from embedding_service.model.folder_defaults import packaged_folder
 
 PAGE = ROOT / "docs" / "fingerprints.md"
 BELOW_TOP = {"minilm": 6, "rich": 6, "tokens": 4}

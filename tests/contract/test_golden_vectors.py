@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoder_machinery import GOLDEN, described
+
 from embedding_service.model.encoder import Encoders, Item, describe_encoders
 from embedding_service.model.folder_defaults import packaged_folder
-from encoder_machinery import GOLDEN, described
 
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the recordings of bert-serving-server are not beside this checkout")
 
@@ -85,7 +86,7 @@ def test_every_pooling_layer_and_mask_gives_what_bert_as_service_recorded(
     vectors = encoders.run(recorded_items(list(names).index(spec_of(key)), rows))
     for position, (row, got) in enumerate(zip(rows, vectors, strict=True)):
         if row == 6 and key == "CLS_TOKEN.layer-2.len25.mask":
-            continue                            # nothing counts: bert-as-service's [CLS] then attends to its padding, of which we have none
+            continue                            # nothing counts: there [CLS] attends to its padding, and we have none
         padded = np.zeros_like(want[position].reshape(-1, got.shape[1]))
         padded[: len(got)] = got
         assert np.abs(padded - want[position]).max() <= 2e-5, f"text {row}"
