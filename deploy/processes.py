@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -38,9 +38,9 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, service: Service) -> int:
-        """Returns the process id."""
-        return self._spawn(service.name, service.argv, subprocess.DEVNULL).pid
+    def start(self, service: Service, environment: Mapping[str, str] | None = None) -> int:
+        """Returns the process id. It gets our environment unless another is given."""
+        return self._spawn(service.name, service.argv, subprocess.DEVNULL, environment).pid
 
     def wait_ready(self, service: Service, timeout_s: float = 120.0) -> None:
         """Raises ProcessFailed if it ends before it is ready, or is not ready in time."""
@@ -86,10 +86,14 @@ class Processes:
             process.wait()
         self._running.clear()
 
-    def _spawn(self, name: str, argv: Sequence[str], stdout: int) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, name: str, argv: Sequence[str], stdout: int, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.logs / f"{name}.log").open("ab") as log:
             target = stdout if stdout == subprocess.PIPE else log
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=target, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=target, stderr=log, env=environment, start_new_session=True
+            )
         self._running.append((name, process))
         return process
 
