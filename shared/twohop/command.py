@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def program(name: str, *, prefix: str, summary: str) -> click.Group:
     """The group of one program. Options read `PREFIX_COMMAND_OPTION`; a command may set a shorter prefix of its own
     by `context_settings={"auto_envvar_prefix": …}`."""
-    group = click.Group(
+    group = _Program(
         name,
         help=summary,
         context_settings={
@@ -38,7 +38,18 @@ def program(name: str, *, prefix: str, summary: str) -> click.Group:
             "max_content_width": 110,
         },
     )
-    return click.version_option(__version__, prog_name=name, message="%(prog)s %(version)s")(group)
+    return _with_version(group, name)
+
+
+class _Program(click.Group):
+    """A group whose commands all know --version."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        super().add_command(_with_version(cmd, self.name or ""), name)
+
+
+def _with_version(command: Command, program_name: str) -> Command:
+    return click.version_option(__version__, prog_name=program_name, message="%(prog)s %(version)s")(command)
 
 
 def needs_extra(extra: str) -> Callable[[Command], Command]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-import numpy as np
-
 from twohop import addresses
 from twohop.deadline import Deadline, deadlines
+from twohop.embedding_replies import joined, read_embeddings, read_encoders
 from twohop.errors import (
     DeadlineExceeded,
     EncoderMismatch,
@@ -25,7 +23,7 @@ from twohop.errors import (
 from twohop.remote import Remote
 from twohop.texts import Texts, check
 from twohop.transport import BlockingTransport, Method, Transport, run
-from twohop.types import TLS, Embeddings, Encoder, Encoders, Limits
+from twohop.types import TLS, Embeddings, Encoders
 from twohop.wire import embedding_pb2 as wire
 
 Priority = Literal["online", "bulk"]
@@ -105,6 +103,15 @@ class EmbeddingClient:
         return run(self._calls.wait_until_ready(timeout_s))
 
     @property
+    def address(self) -> str:
+        return self._calls.address
+
+    @property
+    def encoder(self) -> str:
+        """The encoder asked for; "" for the service's first."""
+        return self._calls.encoder
+
+    @property
     def estimated_wait_ms(self) -> float:
         """What the service last said a text would wait that arrived then."""
         return self._calls.estimated_wait_ms
@@ -126,6 +133,7 @@ class EmbeddingCalls:
         found, named = addresses.parse(address)
         if encoder and named and encoder != named:
             raise InvalidInput(f"the address names the encoder '{named}' and the argument '{encoder}': name one")
+        self.address = ",".join(map(str, found))
         self.encoder = encoder or named
         self.timeout_s = timeout_s
         self.estimated_wait_ms = 0.0
@@ -206,7 +214,7 @@ class EmbeddingCalls:
 
     async def refresh(self, deadline: Deadline) -> Encoders:
         reply, _ = await self._remote.call(LIST_ENCODERS, wire.ListEncodersRequest(), deadline)
-        self._listed = _read_encoders(reply)
+        self._listed = read_encoders(reply)
         return self._listed
 
     async def split(self, given: Texts, deadline: Deadline) -> list[Texts]:
@@ -241,85 +249,7 @@ class EmbeddingCalls:
                 f"expected vectors of {form.expect_fingerprint}, and encoder '{reply.encoder}' sent those of {reply.fingerprint}",
                 detail={"expected": form.expect_fingerprint, "given_encoder": reply.fingerprint},
             )
-        return _read_embeddings(reply, len(part), _since(begun))
-
-
-def joined(parts: Sequence[Embeddings]) -> Embeddings:
-    """One result of several. Raises EncoderMismatch where the encoder changed between them."""
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0]
-    for part in parts[1:]:
-        if (part.fingerprint, part.numerics) != (first.fingerprint, first.numerics):
-            raise EncoderMismatch(
-                f"the encoder changed during the call, from {first.fingerprint} ({first.numerics}) "
-                f"to {part.fingerprint} ({part.numerics}): call again",
-                detail={"expected": first.fingerprint, "given_encoder": part.fingerprint},
-            )
-    vectors = np.concatenate([part.vectors for part in parts])
-    vectors.flags.writeable = False     # as in a result of one reply
-    return Embeddings(
-        vectors=vectors,
-        rows=[row for part in parts for row in part.rows],
-        tokens=[count for part in parts for count in part.tokens],
-        tokens_total=[count for part in parts for count in part.tokens_total],
-        encoder=first.encoder,
-        fingerprint=first.fingerprint,
-        numerics=first.numerics,
-        timings={key: max(part.timings[key] for part in parts) for key in first.timings},
-    )
-
-
-def _read_embeddings(reply: wire.EmbedResponse, texts: int, total_ms: float) -> Embeddings:
-    kind = np.dtype("<f2" if reply.dtype == wire.DTYPE_FLOAT16 else "<f4")
-    rows = list(reply.rows)
-    needed = sum(rows) * reply.dimension * kind.itemsize
-    if not len(rows) == len(reply.tokens) == len(reply.tokens_total) == texts or needed != len(reply.vectors):
-        raise ModelError(
-            f"hop 1's reply does not add up: {texts} texts, {len(rows)} row counts, {len(reply.vectors)} bytes "
-            f"where {needed} were due"
-        )
-    timings = reply.timings
-    return Embeddings(
-        vectors=np.frombuffer(reply.vectors, kind).reshape(-1, reply.dimension),        # [sum(rows), D]
-        rows=rows,
-        tokens=list(reply.tokens),
-        tokens_total=list(reply.tokens_total),
-        encoder=reply.encoder,
-        fingerprint=reply.fingerprint,
-        numerics=reply.numerics,
-        timings={
-            "tokenize": timings.tokenize_us / 1000,
-            "queue": timings.queue_us / 1000,
-            "compute": timings.compute_us / 1000,
-            "service": timings.total_us / 1000,
-            "total": total_ms,
-        },
-    )
-
-
-def _read_encoders(reply: wire.ListEncodersResponse) -> Encoders:
-    limits = reply.limits
-    return Encoders(
-        encoders=tuple(_read_encoder(encoder) for encoder in reply.encoders),
-        limits=Limits(limits.max_texts, limits.max_request_bytes, limits.max_response_bytes),
-        service_version=reply.service_version,
-    )
-
-
-def _read_encoder(encoder: wire.Encoder) -> Encoder:
-    return Encoder(
-        name=encoder.name,
-        aliases=tuple(encoder.aliases),
-        fingerprint=encoder.fingerprint,
-        identity=json.loads(encoder.identity_json or "{}"),
-        numerics=encoder.numerics,
-        dimension=encoder.dimension,
-        per_token=encoder.per_token,
-        max_length=encoder.max_length,
-        normalized=encoder.normalized,
-        ready=encoder.ready,
-    )
+        return read_embeddings(reply, len(part), _since(begun))
 
 
 def _within_call(error: TwoHopError, first: int) -> TwoHopError:

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from twohop import addresses
 from twohop.deadline import Deadline, deadlines
-from twohop.errors import EncoderMismatch, InvalidInput, ModelError, NotFound, TwoHopError
+from twohop.errors import EncoderMismatch, InvalidInput, NotFound, TwoHopError
+from twohop.head_replies import read_answers, read_signature, read_status
 from twohop.remote import Remote
-from twohop.tensors import dtype_name, from_proto, to_proto
+from twohop.tensors import to_proto
 from twohop.transport import BlockingTransport, Method, Transport, run
-from twohop.types import TLS, Classification, Classifications, HeadSignature, HeadStatus, TensorSpec
+from twohop.types import TLS, Classifications, HeadSignature, HeadStatus
 from twohop.wire import tfserving_pb2 as wire
 
 Input = npt.NDArray[Any] | Sequence[str]
@@ -35,7 +36,6 @@ REQUEST_BYTES = 7 * 512 * 1024
 REQUESTS_AT_ONCE = 2
 
 _HEAD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(-canary)?")
-_FINGERPRINT = re.compile(r"enc-[0-9a-f]{12}")
 
 
 class HeadClient:
@@ -73,6 +73,10 @@ class HeadClient:
         """The head's versions, newest first. Raises NotFound for a head that the server never had."""
         return run(self._calls.status(head, timeout_s=timeout_s))
 
+    @property
+    def address(self) -> str:
+        return self._calls.address
+
     def close(self) -> None:
         run(self._calls.aclose())
 
@@ -90,6 +94,7 @@ class HeadCalls:
         found, named = addresses.parse(address)
         if named:
             raise InvalidInput(f"the address of hop 2 is HOST:PORT; heads are named in the call, so without '/{named}'")
+        self.address = ",".join(map(str, found))
         self.timeout_s = timeout_s
         self._transport = transport
         self._remote = Remote("hop 2 (head service)", found, transport)
@@ -111,7 +116,7 @@ class HeadCalls:
         check_name(head)
         request = wire.GetModelStatusRequest(model_spec=wire.ModelSpec(name=head))
         reply, _ = await self._remote.call(GET_STATUS, request, deadlines(timeout_s, self.timeout_s)())
-        found = [_read_status(head, version) for version in reply.model_version_status]
+        found = [read_status(head, version) for version in reply.model_version_status]
         return sorted(found, key=lambda status: -status.version)
 
     async def aclose(self) -> None:
@@ -139,7 +144,7 @@ class HeadCalls:
             reply, _ = await self._remote.call(GET_METADATA, request, deadline)
         except NotFound as error:
             raise _no_such_head(head, error) from error
-        self._signatures[head] = _read_signature(head, reply)
+        self._signatures[head] = read_signature(head, reply)
         return self._signatures[head]
 
     async def ask(
@@ -167,7 +172,7 @@ class HeadCalls:
             raise await self._explain(error, head, fingerprint, deadline) from error
         head_ms = (time.perf_counter() - begun) * 1000
         return Classifications(
-            items=_read_answers(reply, _length(inputs), all_scores),
+            items=read_answers(reply, _length(inputs), all_scores),
             head=head,
             version=reply.model_spec.version.value,
             fingerprint=fingerprint,
@@ -235,49 +240,3 @@ def _as_sent(value: Input) -> Input:
 
 def _no_such_head(head: str, error: NotFound) -> NotFound:
     return NotFound(f"head '{head}' is not served ({error.message})", detail={**error.detail, "head": head})
-
-
-def _read_answers(reply: wire.PredictResponse, rows: int, all_scores: bool) -> tuple[Classification, ...]:
-    try:
-        outputs = {name: from_proto(tensor) for name, tensor in reply.outputs.items()}
-        labels = [label.decode() or None for label in outputs["label"].tolist()]
-        scores = outputs["score"].tolist()
-        if not len(labels) == len(scores) == rows:
-            raise ValueError(f"{rows} rows were asked, {len(labels)} labels and {len(scores)} scores came")
-        each = _all_scores(outputs) if all_scores else [None] * rows
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"the head's answer is not that of a classifier of ours: {error!r}") from error
-    return tuple(Classification(*answer) for answer in zip(labels, scores, each, strict=True))
-
-
-def _all_scores(outputs: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, float] | None]:
-    return [
-        {label.decode(): score for label, score in zip(labels, scores, strict=True)}
-        for labels, scores in zip(outputs["labels"].tolist(), outputs["scores"].tolist(), strict=True)
-    ]
-
-
-def _read_signature(head: str, reply: wire.GetModelMetadataResponse) -> HeadSignature:
-    # An Any whose type is TensorFlow's SignatureDefMap: ours has another name and the same bytes.
-    signatures = wire.SignatureDefMap.FromString(reply.metadata["signature_def"].value).signature_def
-    fingerprints = sorted(name for name in signatures if _FINGERPRINT.fullmatch(name))
-    name = fingerprints[0] if fingerprints else "serving_default"
-    inputs = {key: _read_spec(info) for key, info in signatures[name].inputs.items()} if name in signatures else {}
-    vectors = inputs.get("embedding") or inputs.get("tokens")
-    return HeadSignature(
-        head=head,
-        version=reply.model_spec.version.value,
-        fingerprint=fingerprints[0] if fingerprints else None,
-        inputs=inputs,
-        dimension=vectors.shape[-1] if vectors and vectors.shape else None,
-    )
-
-
-def _read_spec(info: wire.TensorInfo) -> TensorSpec:
-    sizes = tuple(dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim)
-    return TensorSpec(dtype_name(info.dtype), None if info.tensor_shape.unknown_rank else sizes)
-
-
-def _read_status(head: str, version: wire.ModelVersionStatus) -> HeadStatus:
-    state = wire.ModelVersionStatus.State.Name(version.state)
-    return HeadStatus(head, version.version, state, version.status.error_message)

@@ -11,6 +11,7 @@ from twohop.errors import Overloaded, TwoHopError, Unavailable
 FIRST_S = 0.1
 LARGEST_S = 1.0
 SPREAD = 0.25
+LEAST_S = 0.02
 
 
 def delay_s(error: TwoHopError, *, failures: int, elsewhere: bool, left_s: float, chance: float) -> float | None:
@@ -27,5 +28,7 @@ def delay_s(error: TwoHopError, *, failures: int, elsewhere: bool, left_s: float
     elif error.retry_after_s is not None:
         delay = error.retry_after_s * (1 + SPREAD * chance)
     else:
-        delay = chance * min(LARGEST_S, FIRST_S * 2 ** min(failures - 1, 30))
+        # Never more than half of what is left: the last attempt comes close to the deadline, not a second before it.
+        delay = chance * min(LARGEST_S, FIRST_S * 2 ** min(failures - 1, 30), left_s / 2)
+        return delay if left_s > LEAST_S else None
     return delay if delay < left_s else None

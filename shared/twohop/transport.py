@@ -8,6 +8,7 @@ A failed call raises the error of the tree that its status stands for; nothing e
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections import deque
@@ -24,6 +25,9 @@ from twohop.addresses import Address
 from twohop.errors import Cancelled, TwoHopError
 from twohop.status import from_status
 from twohop.types import TLS
+
+# gRPC wraps why it could not connect: "connections to all backends failing; last error: UNKNOWN: ipv4:…".
+_LAST_ERROR = re.compile(r"^.*; last error: (?:[A-Z_]+: )?", re.DOTALL)
 
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
@@ -83,7 +87,7 @@ class BlockingTransport:
             reply: Reply = ask(request, timeout=timeout_s, metadata=self._metadata)
             return reply
         except grpc.RpcError as error:
-            raise _read_error(error) from None
+            raise _read_error(error, address, method) from None
         except ValueError as error:         # grpc says so of a closed channel
             if self._closed:
                 raise Cancelled("the client is closed") from error
@@ -145,7 +149,7 @@ class AsyncTransport:
             reply: Reply = await ask(request, timeout=timeout_s, metadata=self._metadata)
             return reply
         except grpc.RpcError as error:
-            raise _read_error(error) from None
+            raise _read_error(error, address, method) from None
         except (asyncio.CancelledError, grpc.aio.UsageError) as error:
             task = asyncio.current_task()
             if self._closed and not (task is not None and task.cancelling()):
@@ -225,6 +229,9 @@ class _Work(Generic[Item, Result]):
         return [self._done[index] for index in range(len(self._done))]
 
 
-def _read_error(error: grpc.RpcError) -> TwoHopError:
+def _read_error(error: grpc.RpcError, address: Address, method: Method[Any, Any]) -> TwoHopError:
     trailers: Any = error.trailing_metadata() or ()
-    return from_status(error.code().name, error.details() or "", trailers)
+    message = _LAST_ERROR.sub("", error.details() or "")
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        message = f"{address} does not serve {method.path}: is it the address of another service? ({message})"
+    return from_status(error.code().name, message, trailers)
