@@ -57,7 +57,8 @@ class Processes:
         """Runs a command to its end; what it prints is returned, what it logs goes to its log. Raises ProcessFailed."""
         process = self._spawn(name, argv, subprocess.PIPE)
         assert process.stdout is not None
-        output = process.stdout.read()
+        with process.stdout:
+            output = process.stdout.read()
         if process.wait():
             raise self._failure(name, f"failed with exit code {process.returncode}")
         self._running.remove((name, process))

@@ -106,12 +106,10 @@ class Supervisor:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._url = f"unix://{socket_path(folder)}"
-        transport = SupervisorTransport(None, None, serverurl=self._url)
-        self._rpc: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def is_running(self) -> bool:
         try:
-            return bool(self._rpc.getState()["statename"] == "RUNNING")
+            return bool(self._ask("getState")["statename"] == "RUNNING")
         except (OSError, Fault):
             return False
 
@@ -127,15 +125,15 @@ class Supervisor:
 
     def apply(self) -> list[str]:
         """Reads the configuration again, as `supervisorctl update` does. Returns the names that were (re)started."""
-        [[added, changed, removed]] = self._rpc.reloadConfig()
+        [[added, changed, removed]] = self._ask("reloadConfig")
         for name in [*removed, *changed]:
-            self._rpc.stopProcessGroup(name)
-            self._rpc.removeProcessGroup(name)
+            self._ask("stopProcessGroup", name)
+            self._ask("removeProcessGroup", name)
         for name in [*added, *changed]:
-            self._rpc.addProcessGroup(name)
+            self._ask("addProcessGroup", name)
         stopped = [each.name for each in self.states() if each.state in ("FATAL", "STOPPED", "EXITED", "UNKNOWN")]
         for name in stopped:
-            self._rpc.startProcess(name, False)
+            self._ask("startProcess", name, False)
         return sorted({*added, *changed, *stopped})
 
     def states(self) -> list[State]:
@@ -149,7 +147,7 @@ class Supervisor:
                 each["pid"] or None,
                 float(each["now"] - each["start"]) if each["statename"] == "RUNNING" else None,
             )
-            for each in self._rpc.getAllProcessInfo()
+            for each in self._ask("getAllProcessInfo")
         ]
 
     def stop(self) -> None:
@@ -157,7 +155,7 @@ class Supervisor:
         daemon = self._daemon()
         if daemon and self.is_running():
             with contextlib.suppress(OSError, Fault):
-                self._rpc.shutdown()
+                self._ask("shutdown")
             with contextlib.suppress(psutil.TimeoutExpired):
                 daemon.wait(STOP_S)
         self.end_orphans()
@@ -182,9 +180,17 @@ class Supervisor:
         except psutil.Error:
             return False
 
+    def _ask(self, method: str, *arguments: object) -> Any:
+        """One call of supervisord's XML-RPC. Raises OSError where none listens, Fault where it refuses."""
+        transport = SupervisorTransport(None, None, serverurl=self._url)
+        try:
+            return getattr(ServerProxy("http://127.0.0.1", transport=transport).supervisor, method)(*arguments)
+        finally:
+            transport.close()
+
     def _daemon(self) -> psutil.Process | None:
         try:
-            pid = int(self._rpc.getPID())
+            pid = int(self._ask("getPID"))
             return psutil.Process(pid)
         except (OSError, Fault, psutil.Error):
             return None
