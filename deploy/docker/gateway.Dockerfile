@@ -20,6 +20,7 @@ COPY requirements/gateway.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/gateway.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-cache-dir --no-deps /wheels/*.whl
+COPY deploy/docker/healthcheck.py /opt/twohop/healthcheck.py
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin twohop
@@ -31,6 +32,6 @@ USER 10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('TWOHOP_GATEWAY_PORT', 8000)}/readyz\", timeout=4)"]
+    CMD ["python", "/opt/twohop/healthcheck.py", "TWOHOP_GATEWAY", "8000"]
 ENTRYPOINT ["head-service"]
 CMD ["gateway"]
