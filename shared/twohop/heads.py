@@ -151,8 +151,9 @@ class HeadCalls:
         self, head: str, inputs: Inputs, fingerprint: str, all_scores: bool, deadline: Callable[[], Deadline]
     ) -> Classifications:
         """In as many requests as the size of the batch asks for, each with its deadline."""
+        requests = _requests({name: _as_sent(value) for name, value in inputs.items()})
         return joined(await self._transport.each(
-            lambda part: self._send(head, part, fingerprint, all_scores, deadline()), _requests(inputs), REQUESTS_AT_ONCE
+            lambda part: self._send(head, part, fingerprint, all_scores, deadline()), requests, REQUESTS_AT_ONCE
         ))
 
     async def _send(
@@ -161,7 +162,7 @@ class HeadCalls:
         begun = time.perf_counter()
         request = wire.PredictRequest(
             model_spec=wire.ModelSpec(name=head, signature_name=fingerprint),
-            inputs={name: to_proto(_as_sent(value)) for name, value in inputs.items()},
+            inputs={name: to_proto(value) for name, value in inputs.items()},
             output_filter=["label", "score", "scores", "labels"] if all_scores else ["label", "score"],
         )
         try:

@@ -53,14 +53,16 @@ class Service:
     def asked(self, method: str) -> list[Any]:
         return [request for name, request, _, _ in self.calls if name == method]
 
-    def start(self) -> None:
+    def start(self, host: str = "127.0.0.1", credentials: grpc.ServerCredentials | None = None) -> None:
         self.server = grpc.server(
             ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
         )
         for service, methods in self.methods().items():
             rpcs = {name: self._rpc(name, answer, kind) for name, (answer, kind) in methods.items()}
             self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, rpcs),))
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        place = f"{host}:{self.port}"
+        bind = self.server.add_insecure_port
+        self.port = bind(place) if credentials is None else self.server.add_secure_port(place, credentials)
         self.server.start()
 
     def stop(self) -> None:
@@ -235,7 +237,7 @@ class HeadRules(Service):
         signature = hop_2.SignatureDef(inputs={
             name: hop_2.TensorInfo(
                 name=f"{name}:0", dtype=hop_2.DT_STRING if name == "text" else hop_2.DT_FLOAT,
-                tensor_shape=hop_2.TensorShapeProto(dim=[hop_2.TensorShapeProto.Dim(size=size) for size in shapes[name]]),
+                tensor_shape=hop_2.TensorShapeProto(dim=[hop_2.TensorShapeProto.Dim(size=size) for size in shapes.get(name, [-1])]),
             )
             for name in names
         })
