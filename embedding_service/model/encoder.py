@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embedding_service.model.checkpoint import Checkpoint
-from embedding_service.model.fingerprint import Fingerprint, fingerprint, hash_vocabulary, hash_weights, needed_tensors
+from embedding_service.model.fingerprint import fingerprint, hash_vocabulary, hash_weights, needed_tensors
 from embedding_service.model.loaded_encoders import ENGINES, PRECISIONS, Encoders, Item
 from embedding_service.model.spec import EncoderSpec, parse_models
 from embedding_service.model.tokenizer import Tokenizer, Tokens
@@ -29,7 +29,9 @@ class Encoder:
 
     index: int
     spec: EncoderSpec
-    print: Fingerprint
+    fingerprint: str            # "enc-" and 12 hex digits
+    sha256: str                 # 64 hex digits, of identity_json
+    identity_json: str
     tokenizer: Tokenizer = field(repr=False)
 
     @property
@@ -39,18 +41,6 @@ class Encoder:
     @property
     def aliases(self) -> tuple[str, ...]:
         return self.spec.aliases
-
-    @property
-    def fingerprint(self) -> str:
-        return str(self.print)
-
-    @property
-    def sha256(self) -> str:
-        return self.print.sha256
-
-    @property
-    def identity_json(self) -> str:
-        return self.print.identity_json
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -120,4 +110,4 @@ class _Source:
             self._vocabulary = hash_vocabulary(self._tokenizer.vocabulary)
         tokenizer = self._tokenizer.with_max_length(spec.max_length)
         identity = fingerprint(spec, weights=self._hashes[names], vocabulary=self._vocabulary, tokenizer=tokenizer.identity)
-        return Encoder(index, spec, identity, tokenizer)
+        return Encoder(index, spec, str(identity), identity.sha256, identity.identity_json, tokenizer)

@@ -78,13 +78,17 @@ class OpenVinoEngine:
         running: deque[tuple[Feed, ov.InferRequest, int]] = deque()
         for stream, feed in enumerate(islice(waiting, self._streams)):
             running.append(self._start(feed, stream))
-        while running:
-            feed, request, stream = running.popleft()
-            request.wait()
-            yield _part(feed, request)
-            following = next(waiting, None)
-            if following is not None:
-                running.append(self._start(following, stream))
+        try:
+            while running:
+                feed, request, stream = running.popleft()
+                request.wait()
+                yield _part(feed, request)
+                following = next(waiting, None)
+                if following is not None:
+                    running.append(self._start(following, stream))
+        finally:
+            for _, request, _ in running:       # the caller gave up half way: no request may still be busy for the next pack
+                request.wait()
 
     def _start(self, feed: Feed, stream: int) -> tuple[Feed, ov.InferRequest, int]:
         request = self._streamed[self._top(feed)][stream]

@@ -9,8 +9,8 @@ from encoder_machinery import cosines, described, loaded, workload
 
 from embedding_service.model import reference
 from embedding_service.model.checkpoint import Checkpoint
-from embedding_service.model.encoder import Encoders, Item
-from twohop.errors import Failed, InvalidInput, ModelError
+from embedding_service.model.encoder import Encoders, Item, describe_encoders, find_encoder
+from twohop.errors import Failed, InvalidInput, ModelError, NotFound
 
 MINILM, RICH, TOKENS = 0, 1, 2
 
@@ -110,6 +110,25 @@ def test_an_impossible_item_is_refused_by_name_and_the_engine_answers_afterwards
     with pytest.raises(ModelError, match="encoder 9"):
         encoders.run([(9, good[1], None)])
     assert np.array_equal(encoders.run([good])[0], before)
+
+
+def test_a_caller_that_stops_half_way_leaves_the_engine_usable() -> None:
+    encoders, items = loaded("f32"), items_of(workload()[:200], MINILM)
+    [engine] = encoders._engines.values()
+    pack, _ = encoders._pack(items)
+    parts = engine.run(pack)
+    next(parts)
+    parts.close()
+    assert len(encoders.run(items)) == len(items)
+
+
+def test_encoders_are_found_by_name_or_alias_and_the_first_by_no_name() -> None:
+    encoders = describe_encoders(["minilm", "short=minilm:max_length=9", "default=minilm"])
+    assert find_encoder(encoders, "") is encoders[0]
+    assert find_encoder(encoders, "default") is encoders[0]
+    assert find_encoder(encoders, "short").max_length == 9
+    with pytest.raises(NotFound, match="'other'; there are minilm, default, short"):
+        find_encoder(encoders, "other")
 
 
 def test_what_is_not_built_yet_is_refused_before_any_work() -> None:

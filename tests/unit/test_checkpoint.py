@@ -70,7 +70,8 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("config", "names"), [
     ({"model_type": "roberta"}, "roberta"), ({"hidden_act": "swish"}, "swish"),
-    ({"position_embedding_type": "relative_key"}, "relative_key"), ({"num_attention_heads": 3}, "not a BERT"), ({"hidden_size": None}, "config.json"),
+    ({"position_embedding_type": "relative_key"}, "relative_key"),
+    ({"num_attention_heads": 3}, "not a BERT"), ({"hidden_size": None}, "config.json"),
 ])
 def test_another_kind_of_model_is_refused_by_what_is_different(tmp_path: Path, config: dict[str, Any], names: str) -> None:
     with pytest.raises(Failed, match=names):

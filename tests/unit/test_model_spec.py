@@ -73,7 +73,8 @@ def test_the_poolers_encoder_takes_the_last_layer_whatever_it_inherits(folder: P
 
 @pytest.mark.parametrize("keys", [
     "pooling=median", "layers=0", "layers=5", "layers=-5", "layers=3..1", "layers=a", "layers=1+1", "layers=",
-    "normalize=maybe", "max_length=2", "max_length=25", "max_length=x", "mask_special=1", "colour=red", "pooling=max,pooling=mean", "pooling=cls-pooled,layers=2",
+    "normalize=maybe", "max_length=2",
+    "max_length=25", "max_length=x", "mask_special=1", "colour=red", "pooling=max,pooling=mean", "pooling=cls-pooled,layers=2",
 ])
 def test_a_bad_key_or_value_is_refused_naming_the_spec_and_what_is_allowed(folder: Path, keys: str) -> None:
     model = f"e={folder}:{keys}"
