@@ -236,7 +236,8 @@ def _length(inputs: Inputs) -> int:
 
 def _as_sent(value: Input) -> Input:
     """Heads take float32, whatever the vectors travelled as."""
-    return value.astype(np.float32, copy=False) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+    array = np.asarray(value)
+    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else value
 
 
 def _no_such_head(head: str, error: NotFound) -> NotFound:

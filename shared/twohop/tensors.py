@@ -54,7 +54,9 @@ def dtype_name(dtype: wire.DataType) -> str:
 def to_proto(array: Array | Sequence[str]) -> wire.TensorProto:
     """Any shape. Strings (a list of str, or arrays of str, bytes or both as objects) become UTF-8. Raises InvalidInput for
     types that TF-Serving's tensors do not have."""
-    array = np.asarray(array)
+    given, array = array, np.asarray(array)
+    if array.dtype.kind in "US" and not isinstance(given, np.ndarray):
+        array = np.array(given, object)             # numpy's own strings lose NULs at their ends
     shape = wire.TensorShapeProto(dim=[wire.TensorShapeProto.Dim(size=size) for size in array.shape])
     if array.dtype.kind in "USO":
         values = [_bytes(value) for value in array.ravel().tolist()]

@@ -234,10 +234,11 @@ class HeadRules(Service):
     def metadata(self, request: Any) -> Any:
         fingerprint, version, names = self._head(request.model_spec)
         shapes = {"embedding": [-1, 4], "tokens": [-1, -1, 4], "mask": [-1, -1], "text": [-1]}
+        dim = hop_2.TensorShapeProto.Dim
         signature = hop_2.SignatureDef(inputs={
             name: hop_2.TensorInfo(
                 name=f"{name}:0", dtype=hop_2.DT_STRING if name == "text" else hop_2.DT_FLOAT,
-                tensor_shape=hop_2.TensorShapeProto(dim=[hop_2.TensorShapeProto.Dim(size=size) for size in shapes.get(name, [-1])]),
+                tensor_shape=hop_2.TensorShapeProto(dim=[dim(size=size) for size in shapes.get(name, [-1])]),
             )
             for name in names
         })
