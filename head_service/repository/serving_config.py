@@ -1,0 +1,82 @@
+"""`models.config`: the single truth about roles, in TF-Serving's own language (text form of ModelServerConfig).
+
+Model NAME serves exactly the stable version, NAME-canary exactly the canary. TF-Serving waits for ever for a model
+without a version, so only versions that lie in the repository may be written here. Models that are not ours (somebody
+added them by hand) are kept as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from head_service.repository import durable
+from head_service.repository.layout import CANARY_SUFFIX, CONFIG, version_numbers
+from twohop.errors import Failed
+from twohop.wire import tfserving_pb2 as wire
+
+_PREAMBLE = "# Polled by TF-Serving. head-service rewrites this file whole; roles move by: head-service promote | rollback\n"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which version of one head has which role; None: no version has it."""
+
+    stable: int | None = None
+    canary: int | None = None
+
+    def of(self, version: int) -> list[str]:
+        return [role for role in ("stable", "canary") if getattr(self, role) == version]
+
+
+def read(repository: Path) -> dict[str, Roles]:
+    """The roles of every head of this repository. Raises Failed where the file is there and cannot be understood."""
+    found: dict[str, Roles] = {}
+    for model in _models(repository):
+        head, role = _head_and_role(model.name)
+        versions = model.model_version_policy.specific.versions
+        if len(versions) == 1 and versions[0] in version_numbers(repository / head):
+            found[head] = replace(found.get(head, Roles()), **{role: versions[0]})
+    return found
+
+
+def write(repository: Path, changed: Mapping[str, Roles], *, serve_root: str | None) -> None:
+    """Rewrites the file with the new roles of the `changed` heads. Base paths of all heads lie below `serve_root`, by
+    default below the repository's own absolute path. Raises OSError, Failed."""
+    root = (serve_root or str(repository.absolute())).rstrip("/")
+    roles = {**read(repository), **changed}
+    foreign = [model for model in _models(repository) if not (repository / _head_and_role(model.name)[0]).is_dir()]
+    models = [model for head in sorted(roles) for model in _models_of(head, roles[head], f"{root}/{head}")]
+    config = wire.ModelServerConfig(model_config_list=wire.ModelConfigList(config=[*models, *foreign]))
+    durable.replace(repository / CONFIG, _PREAMBLE + text_format.MessageToString(config))
+
+
+def _models(repository: Path) -> list[wire.ModelConfig]:
+    path = repository / CONFIG
+    if not path.exists():
+        return []
+    try:
+        with durable.explained("read", path):
+            text = path.read_text(encoding="utf-8")
+        return list(text_format.Parse(text, wire.ModelServerConfig()).model_config_list.config)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise Failed(f"{path} is not a model config that head-service can keep: {error}", detail={"path": str(path)}) from error
+
+
+def _models_of(head: str, roles: Roles, base_path: str) -> list[wire.ModelConfig]:
+    named = ((head, roles.stable), (head + CANARY_SUFFIX, roles.canary))
+    return [_model(name, base_path, version) for name, version in named if version is not None]
+
+
+def _model(name: str, base_path: str, version: int) -> wire.ModelConfig:
+    policy = wire.ServableVersionPolicy(specific=wire.ServableVersionPolicy.Specific(versions=[version]))
+    return wire.ModelConfig(name=name, base_path=base_path, model_platform="tensorflow", model_version_policy=policy)
+
+
+def _head_and_role(model_name: str) -> tuple[str, str]:
+    if model_name.endswith(CANARY_SUFFIX):
+        return model_name.removesuffix(CANARY_SUFFIX), "canary"
+    return model_name, "stable"

@@ -1,0 +1,52 @@
+"""Reading a repository: its heads, their versions and roles. Needs no lock: whatever is visible is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from head_service.repository import durable, manifest, serving_config
+from head_service.repository.layout import check_head_name, version_numbers
+from head_service.repository.manifest import Manifest
+from twohop.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a head; `roles` of "stable", "canary"; no manifest: a SavedModel that is not ours."""
+
+    number: int
+    path: Path
+    roles: list[str]
+    manifest: Manifest | None
+
+
+def heads(repository: Path) -> list[str]:
+    """The names of the heads that have a version, sorted. Raises NotFound (no such folder), Failed."""
+    with durable.explained("read the repository", repository):
+        return sorted(entry.name for entry in _existing_folder(repository).iterdir() if version_numbers(entry))
+
+
+def versions(repository: Path, head: str) -> list[Version]:
+    """All versions of one head, newest first. Raises InvalidInput (the name), NotFound, Failed."""
+    numbers = existing(repository, head)
+    roles = serving_config.read(repository).get(head, serving_config.Roles())
+    folders = {number: repository / head / str(number) for number in numbers}
+    return [Version(number, path, roles.of(number), manifest.read(path)) for number, path in folders.items()]
+
+
+def existing(repository: Path, head: str) -> list[int]:
+    """The numbers of all versions of one head, newest first, at least one. Raises as `versions` does."""
+    check_head_name(head)
+    with durable.explained("read the repository", repository):
+        numbers = version_numbers(_existing_folder(repository) / head)
+    if not numbers:
+        known = ", ".join(heads(repository)[:20]) or "none"
+        raise NotFound(f"repository {repository} has no head {head}; heads there: {known}", detail={"head": head})
+    return numbers
+
+
+def _existing_folder(repository: Path) -> Path:
+    if not repository.is_dir():
+        raise NotFound(f"there is no repository {repository}: give --repository the folder that train wrote to")
+    return repository
