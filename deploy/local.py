@@ -137,12 +137,17 @@ def wait_ready(deployment: Deployment, supervisor: Supervisor, wanted: Iterable[
     for service in wanted:
         while not is_ready(service):
             now, state = time.monotonic(), state_of(supervisor, service)
-            if state in ("RUNNING", "STARTING"):
+            if state == "RUNNING":
                 failing_since.pop(service.name, None)
-            since = failing_since.setdefault(service.name, now) if state in ("BACKOFF", "EXITED") else now
-            if state == "FATAL" or now - since > PATIENCE_S or now > deadline:
+            elif state in ("BACKOFF", "EXITED"):
+                failing_since.setdefault(service.name, now)         # between two tries it is STARTING, which proves nothing
+            failing_s = now - failing_since.get(service.name, now)
+            if state == "FATAL" or failing_s > PATIENCE_S or now > deadline:
                 log = deployment.folder / f"{service.name}.log"
-                raise DeployFailed(f"{service.name} is not ready ({state}). The end of {log}:\n{tail(log)}")
+                raise DeployFailed(
+                    f"{service.name} is not ready ({state}); the supervisor goes on trying until make undeploy. "
+                    f"The end of {log}:\n{tail(log)}"
+                )
             time.sleep(0.2)
 
 
