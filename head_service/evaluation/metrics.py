@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,8 @@ Classes = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 
 
-def accuracy(truth: Classes, predicted: Classes) -> float:
+def accuracy(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
+    """[N] and [N]: numbers of classes, or labels."""
     return float(np.mean(truth == predicted))
 
 

@@ -39,7 +39,7 @@ def read(repository: Path) -> Ledger:
             fields = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return Ledger(fields.get("serve_root"), {head: Page(**page) for head, page in fields.get("heads", {}).items()})
     except (ValueError, TypeError, AttributeError) as error:
-        raise Failed(f"{path} is damaged ({error}): repair it, or remove it to forget which versions were stable before") from error
+        raise Failed(f"{path} is damaged ({error}): repair it, or remove it to forget what was stable before") from error
 
 
 def write(repository: Path, ledger: Ledger) -> None:

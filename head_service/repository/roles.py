@@ -8,7 +8,7 @@ from pathlib import Path
 from head_service.repository import durable, ledger, serving_config
 from head_service.repository.layout import GRAPH
 from head_service.repository.locking import locked
-from head_service.repository.versions import existing
+from head_service.repository.versions import existing, unknown
 from twohop.errors import Failed, InvalidInput, NotFound
 
 
@@ -25,10 +25,7 @@ def promote(repository: Path, head: str, version: int | None = None) -> Move:
     numbers = existing(repository, head)
     chosen = numbers[0] if version is None else version
     if chosen not in numbers:
-        raise NotFound(
-            f"head {head} has no version {chosen}: it has {', '.join(map(str, numbers))}",
-            detail={"head": head, "version": chosen, "versions": numbers[:50]},
-        )
+        raise unknown(head, chosen, numbers)
     if not (repository / head / str(chosen) / GRAPH).is_file():
         raise Failed(f"{repository / head / str(chosen)} has no {GRAPH}: TF-Serving could not load it, so it stays as it is")
     with durable.explained("change the roles in", repository), locked(repository):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def versions(repository: Path, head: str) -> list[Version]:
     roles = serving_config.read(repository).get(head, serving_config.Roles())
     folders = {number: repository / head / str(number) for number in numbers}
     return [Version(number, path, roles.of(number), manifest.read(path)) for number, path in folders.items()]
+
+
+def numbered(found: Sequence[Version], head: str, number: int) -> Version:
+    """The one with this number. Raises NotFound, which says what there is."""
+    for version in found:
+        if version.number == number:
+            return version
+    raise unknown(head, number, [version.number for version in found])
+
+
+def unknown(head: str, number: int, numbers: Sequence[int]) -> NotFound:
+    has = ", ".join(map(str, numbers[:20])) + (", …" if len(numbers) > 20 else "")
+    return NotFound(f"head {head} has no version {number}: it has {has}", detail={"head": head, "version": number})
 
 
 def existing(repository: Path, head: str) -> list[int]:

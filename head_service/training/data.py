@@ -133,7 +133,7 @@ class _Columns:
 
     def row(self, line: int, fields: list[str]) -> Row:
         if len(fields) != self.width:
-            _refuse(self.path, line, f"{len(fields)} columns where the header has {self.width}; check for missing or stray separators")
+            _refuse(self.path, line, f"{len(fields)} columns where the header has {self.width}; add or remove separators")
         return line, fields[self.text], fields[self.label]
 
 

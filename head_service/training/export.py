@@ -25,7 +25,7 @@ def export(model: Any, labels: Sequence[str], head: str, fingerprint: str, folde
     module.model = model
     names = tf.constant(np.array([label.encode() for label in labels], dtype=object))  # [C]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, dimension], tf.float32, name="embedding")])
+    @tf.function(input_signature=[tf.TensorSpec([None, dimension], tf.float32, name="embedding")])  # type: ignore[untyped-decorator]
     def classify(embedding: Any) -> dict[str, Any]:
         scores = model(embedding)  # [B, C]
         return {

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice that was tried: what it is called, and how it did on the validation rows."""
+    """Settings that were tried, and how they did on the validation rows."""
 
-    name: str
+    settings: Mapping[str, float]
     accuracy: float
     cross_entropy: float
 
@@ -22,9 +22,10 @@ class Trial:
 @dataclass(frozen=True)
 class Trained:
     """`model` is a Keras model, embedding float32 [B, D] -> probabilities [B, C], trained on all rows.
-    `validation` [V, C]: what the chosen settings gave on rows that they were not trained on. `settings` is JSON-able."""
+    `validation` [V, C]: what the chosen settings gave on rows that they were not trained on. `settings` are the chosen ones of
+    `trials`."""
 
     model: Any
     validation: npt.NDArray[np.float32]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, float]
     trials: list[Trial]

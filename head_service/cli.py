@@ -1,0 +1,211 @@
+"""`head-service`: train, evaluate, versions, promote, rollback, serve, gateway. Only click is loaded before a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from head_service.gateway.command import gateway
+from twohop import command
+from twohop.cli import connection, tls_of
+from twohop.command import needs_extra
+
+DATA = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+KINDS = ("linear",)
+
+head_service = command.program(
+    "head-service", prefix="TWOHOP_HEAD", summary="Light classifier heads on a shared encoder's vectors: train, evaluate, serve."
+)
+head_service.add_command(gateway)
+
+head_name = click.option("--head", required=True, metavar="NAME", help="The head's name.")
+repository_option = click.option("--repository", type=FOLDER, required=True, help="The folder of head versions.")
+encoder_option = click.option("--encoder", required=True, metavar="HOST:PORT[/NAME]", help="Hop 1, and the encoder to use there.")
+vectors_option = click.option("--vectors", type=FOLDER, help="Where vectors are kept.  [default: below $XDG_CACHE_HOME/twohop]")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def main() -> None:
+    command.run(head_service)
+
+
+@head_service.command()
+@click.option("--data", type=DATA, required=True, help="Labelled rows: .tsv, .csv, .jsonl, or fastText's .txt.")
+@click.option("--dev", type=DATA, help="Rows to choose settings on.  [default: a tenth of --data]")
+@head_name
+@click.option("--kind", default="linear", metavar="KIND", help=f"The kind of head: {', '.join(KINDS)}.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0,
+              help="Time that kinds which search may take; linear needs none of it.")
+@encoder_option
+@click.option("--repository", type=FOLDER, required=True, help="The folder of head versions; made where there is none.")
+@click.option("--promote", is_flag=True, help="Make the new version stable; a head's first version always is.")
+@click.option("--wait", type=click.FloatRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Draws the rows to choose settings on.")
+@vectors_option
+@click.option("--serve-root", metavar="DIR",
+              help="The repository's absolute path as TF-Serving sees it; remembered.  [default: the path here]")
+@connection
+@json_option
+@needs_extra("head")
+def train(**flags: Any) -> None:
+    """Train a head on labelled texts and publish it as a new version."""
+    if flags["kind"] not in KINDS:
+        raise click.UsageError(f"--kind {flags['kind']} is not built yet; built are: {', '.join(KINDS)}")
+    if flags["serve_root"] is not None and not flags["serve_root"].startswith("/"):
+        raise click.UsageError(f"--serve-root {flags['serve_root']} must be an absolute path: TF-Serving takes no other")
+    from head_service.training import report
+    from head_service.training import train as training
+    from twohop.embedding import EmbeddingClient
+
+    order = training.Order(
+        data=flags["data"],
+        dev=flags["dev"],
+        head=flags["head"],
+        kind=flags["kind"],
+        repository=flags["repository"],
+        vectors=flags["vectors"] or default_vectors(),
+        wait_s=flags["wait"],
+        seed=flags["seed"],
+        promote=flags["promote"],
+        serve_root=flags["serve_root"],
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
+    with EmbeddingClient(flags["encoder"], token=flags["token"], tls=tls_of(flags)) as client:
+        outcome = training.train(order, client)
+    answer(flags, report.document(outcome), report.lines(outcome, order, flags["encoder"]))
+
+
+@head_service.command()
+@click.option("--data", type=DATA, required=True, help="Labelled rows that the head was not trained on.")
+@head_name
+@encoder_option
+@click.option("--heads", required=True, metavar="HOST:PORT", help="Hop 2.")
+@click.option("--train", type=DATA, help="Rows to fit scikit-learn's LogisticRegression on, on the same vectors, to compare.")
+@click.option("--dev", type=DATA, help="Rows to choose its C on.  [default: a tenth of --train]")
+@click.option("--repository", type=FOLDER, help="Tells whether the head was trained on --data itself.")
+@click.option("--require", "requirements", multiple=True, metavar="FIGURE=BOUND",
+              help="Fail unless met: accuracy, macro_f1 (at least), calibration_error (at most); repeatable.")
+@vectors_option
+@connection
+@json_option
+@needs_extra("head")
+def evaluate(**flags: Any) -> int:
+    """Measure a served head through both hops, beside its baselines."""
+    from head_service.evaluation import evaluate as evaluation
+    from head_service.evaluation import gate, report
+    from twohop.chain import TwoHop
+    from twohop.embedding import EmbeddingClient
+    from twohop.errors import InvalidInput
+
+    if flags["dev"] and not flags["train"]:
+        raise click.UsageError("--dev goes with --train")
+    try:
+        requirements = [gate.parse(text) for text in flags["requirements"]]
+    except InvalidInput as error:
+        raise click.UsageError(error.message) from error
+    order = evaluation.Order(
+        data=flags["data"],
+        head=flags["head"],
+        train=flags["train"],
+        dev=flags["dev"],
+        repository=flags["repository"],
+        vectors=flags["vectors"] or default_vectors(),
+        requirements=requirements,
+    )
+    security = {"token": flags["token"], "tls": tls_of(flags)}
+    with TwoHop(flags["encoder"], flags["heads"], **security) as hops, EmbeddingClient(flags["encoder"], **security) as hop_1:
+        found = evaluation.evaluate(order, hops, hop_1)
+    answer(flags, report.document(found), report.lines(found))
+    return 1 if found.failed else 0
+
+
+@head_service.command()
+@repository_option
+@head_name
+@click.option("--version", type=click.IntRange(1), help="Only this one.")
+@json_option
+def versions(repository: Path, head: str, version: int | None, as_json: bool) -> None:
+    """List the versions of a head, newest first, with their roles."""
+    from head_service.repository import report
+    from head_service.repository import versions as reading
+
+    found = reading.versions(repository, head)
+    if version is not None:
+        found = [reading.numbered(found, head, version)]
+    answer({"as_json": as_json}, report.versions_document(head, found), report.versions_lines(found))
+
+
+@head_service.command()
+@repository_option
+@head_name
+@click.option("--version", type=click.IntRange(1), help="The version.  [default: the newest]")
+@json_option
+@needs_extra("head")
+def promote(repository: Path, head: str, version: int | None, as_json: bool) -> None:
+    """Make a version stable: what head servers serve."""
+    from head_service.repository import roles
+
+    move_role("promote", repository, head, roles.promote(repository, head, version), as_json)
+
+
+@head_service.command()
+@repository_option
+@head_name
+@click.option("--version", type=click.IntRange(1), help="Go back as far as this one.  [default: the one before]")
+@json_option
+@needs_extra("head")
+def rollback(repository: Path, head: str, version: int | None, as_json: bool) -> None:
+    """Make the version stable again that was stable before."""
+    from head_service.repository import roles
+
+    move_role("rollback", repository, head, roles.rollback(repository, head, version), as_json)
+
+
+class RawCommand(click.Command):
+    """A command whose arguments are TF-Serving's affair: click neither reads nor reorders them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return args
+
+
+@head_service.command(cls=RawCommand)
+@click.pass_context
+@needs_extra("head")
+def serve(context: click.Context) -> int:
+    """Serve heads with TF-Serving, or the embedded server that behaves the same. Flags are TF-Serving's: serve --help."""
+    from head_service.model_server.cli import main as model_server
+
+    return model_server(context.args)
+
+
+def move_role(name: str, repository: Path, head: str, move: Any, as_json: bool) -> None:
+    from head_service.repository import report
+    from head_service.repository import versions as reading
+
+    found = reading.versions(repository, head)
+    answer({"as_json": as_json}, report.moved_document(name, head, move, found), report.moved_lines(head, move))
+
+
+def answer(flags: dict[str, Any], document: dict[str, Any], lines: Iterable[str]) -> None:
+    if flags["as_json"]:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def default_vectors() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "twohop" / "vectors"
+
+
+if __name__ == "__main__":
+    main()

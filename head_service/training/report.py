@@ -1,0 +1,63 @@
+"""What `train` says in the end: the contract's document, or a few lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from head_service.training.train import Order, Outcome
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    manifest = outcome.manifest
+    return {
+        "command": "train",
+        "head": manifest.head,
+        "version": manifest.version,
+        "path": str(outcome.published.path),
+        "kind": manifest.kind,
+        "encoder": asdict(manifest.encoder),
+        "labels": manifest.labels,
+        "rows": dict(manifest.rows),
+        "embedded": outcome.embedded,
+        "reused": outcome.reused,
+        "validation": dict(manifest.metrics),
+        "data_sha256": manifest.data_sha256,
+        "promoted": outcome.published.promoted,
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def lines(outcome: Outcome, order: Order, encoder_address: str) -> Iterator[str]:
+    manifest, rows = outcome.manifest, outcome.manifest.rows
+    skipped = f", {rows['skipped']} blank lines skipped" if rows["skipped"] else ""
+    yield f"rows        {rows['train']} for training, {rows['validation']} for validation{skipped}"
+    yield f"labels      {len(manifest.labels)}: {', '.join(manifest.labels[:8])}{', …' if len(manifest.labels) > 8 else ''}"
+    encoder = manifest.encoder
+    yield f"encoder     {encoder.name} ({encoder.fingerprint}, {encoder.numerics}, {encoder.dimension} dimensions)"
+    yield f"vectors     {outcome.embedded} embedded, {outcome.reused} reused from {order.vectors}"
+    yield ""
+    yield "  tried                 accuracy   cross-entropy"
+    for trial in outcome.trained.trials:
+        chosen = "<- chosen" if trial.settings == outcome.trained.settings else ""
+        name = ", ".join(f"{key} {value:g}" for key, value in trial.settings.items())
+        yield f"  {name:20}   {trial.accuracy:8.4f}   {trial.cross_entropy:13.4f}   {chosen}".rstrip()
+    yield ""
+    figures = manifest.metrics
+    yield (
+        f"validation  accuracy {figures['accuracy']:.4f}, macro F1 {figures['macro_f1']:.4f}, "
+        f"calibration error {figures['calibration_error']:.4f}; then trained on all rows"
+    )
+    for note in outcome.notes:
+        yield f"note        {note}"
+    yield f"version     {manifest.version} in {outcome.published.path}, {outcome.seconds:.1f} s"
+    yield ""
+    repository = order.repository
+    if outcome.published.promoted:
+        yield f"Version {manifest.version} is stable. Serve it, then classify:"
+    else:
+        yield "Another version stays stable. Make this one stable, serve it, then classify:"
+        yield f"  head-service promote --repository {repository} --head {manifest.head}"
+    yield f"  head-service serve --repository={repository}"
+    yield f'  twohop classify --embedding {encoder_address} --heads 127.0.0.1:8500 --head {manifest.head} "some text"'
