@@ -42,13 +42,15 @@ def program(name: str, *, prefix: str, summary: str) -> click.Group:
 
 
 class _Program(click.Group):
-    """A group whose commands all know --version."""
+    """A group whose commands all know --version, or have one of their own."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         super().add_command(_with_version(cmd, self.name or ""), name)
 
 
 def _with_version(command: Command, program_name: str) -> Command:
+    if any("--version" in parameter.opts for parameter in getattr(command, "params", ())):
+        return command  # head-service versions: there it is a version of a head
     return click.version_option(__version__, prog_name=program_name, message="%(prog)s %(version)s")(command)
 
 
