@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from twohop.errors import ModelError
@@ -20,10 +21,13 @@ def read_answers(reply: wire.PredictResponse, rows: int, all_scores: bool) -> tu
     """One answer per row. Raises ModelError for outputs that are not those of the contract."""
     try:
         outputs = {name: from_proto(tensor) for name, tensor in reply.outputs.items()}
+        shapes = {name: outputs[name].shape for name in ("label", "score")}
+        if set(shapes.values()) != {(rows,)}:
+            raise ValueError(f"{rows} rows were asked, and these shapes came: {shapes}")
         labels = [label.decode() or None for label in outputs["label"].tolist()]
         scores = outputs["score"].tolist()
-        if not len(labels) == len(scores) == rows:
-            raise ValueError(f"{rows} rows were asked, {len(labels)} labels and {len(scores)} scores came")
+        if not np.isfinite(outputs["score"]).all():
+            raise ValueError("a score is not a number")
         each = _all_scores(outputs) if all_scores else [None] * rows
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"the head's answer is not that of a classifier of ours: {error!r}") from error

@@ -35,6 +35,7 @@ class Remote:
         self.transport = transport
         self.endpoints = [Endpoint(address) for address in addresses]
         self._rng = rng or random.Random()
+        self._refusal_is_told = False
 
     async def call(self, method: Method[Request, Reply], request: Request, deadline: Deadline) -> tuple[Reply, Endpoint]:
         """The reply and who gave it.
@@ -62,9 +63,11 @@ class Remote:
             raise DeadlineExceeded("no time was left to ask")
         endpoint.in_flight += 1
         try:
-            return await self.transport.call(endpoint.address, method, request, left_s)
+            reply = await self.transport.call(endpoint.address, method, request, left_s)
         finally:
             endpoint.in_flight -= 1
+        self._refusal_is_told = False
+        return reply
 
     def _weigh(self, error: TwoHopError, endpoint: Endpoint, past: _Attempts, deadline: Deadline) -> float | None:
         past.failures += 1
@@ -77,7 +80,8 @@ class Remote:
             past.refusal = error
             endpoint.refuse(deadline.clock(), error.retry_after_s)
         if delay is not None:
-            level = logging.INFO if past.failures == 1 else logging.DEBUG
+            # Once, until it answers again: whoever waits for a service learns why, and no more.
+            level, self._refusal_is_told = (logging.DEBUG if self._refusal_is_told else logging.INFO), True
             log.log(level, "%s at %s: %s; asking again in %.2f s", self.service, endpoint.address, error.message, delay)
             if not elsewhere:           # all have refused: from the start, the last one last
                 past.tried = {endpoint}

@@ -12,7 +12,8 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -101,16 +102,15 @@ class BlockingTransport:
     ) -> list[Result]:
         work = _Work(do, items)
         # This thread is one of the workers. The others are daemons: an interrupted program does not wait for them.
-        others = [threading.Thread(target=run, args=(work.take(),), daemon=True) for _ in range(min(at_once, len(items)) - 1)]
+        others = [threading.Thread(target=work.take_in_thread, daemon=True) for _ in range(min(at_once, len(items)) - 1)]
         for thread in others:
             thread.start()
         try:
             await work.take()
-        except BaseException:
+            for thread in others:
+                thread.join()
+        finally:
             work.stop()
-            raise
-        for thread in others:
-            thread.join()
         return work.results()
 
     async def close(self) -> None:
@@ -163,7 +163,7 @@ class AsyncTransport:
         self, do: Callable[[Item], Coroutine[Any, Any, Result]], items: Sequence[Item], at_once: int
     ) -> list[Result]:
         work = _Work(do, items)
-        if len(items) == 1 or at_once == 1:
+        if len(items) == 1:
             await work.take()
             return work.results()
         tasks = [asyncio.create_task(work.take()) for _ in range(min(at_once, len(items)))]
@@ -200,13 +200,14 @@ class AsyncTransport:
 class _Work(Generic[Item, Result]):
     """Items that several workers take from; the first error stops them all."""
 
-    def __init__(self, do: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> None:
+    def __init__(self, do: Callable[[Item], Coroutine[Any, Any, Result]], items: Sequence[Item]) -> None:
         self._do = do
         self._waiting = deque(enumerate(items))
         self._done: dict[int, Result] = {}
         self._error: BaseException | None = None
 
     async def take(self) -> None:
+        """Works until nothing waits. Raises what an item raised."""
         while True:
             try:
                 index, item = self._waiting.popleft()
@@ -217,7 +218,11 @@ class _Work(Generic[Item, Result]):
             except Exception as error:
                 self._error = self._error or error
                 self.stop()
-                return
+                raise
+
+    def take_in_thread(self) -> None:
+        with suppress(Exception):       # kept for results()
+            run(self.take())
 
     def stop(self) -> None:
         self._waiting.clear()

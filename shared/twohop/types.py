@@ -27,7 +27,7 @@ class TLS:
 # --- hop 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embeddings:
     """Vectors of N texts, in the order asked.
 
@@ -45,7 +45,7 @@ class Embeddings:
     fingerprint: str
     numerics: str
     timings: dict[str, float]
-    _starts: list[int] = field(init=False, repr=False, compare=False)
+    _starts: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_starts", list(accumulate(self.rows, initial=0)))

@@ -18,6 +18,7 @@ from twohop import texts
 from twohop.embedding_replies import joined
 from twohop.errors import ON_THE_WIRE, EncoderMismatch, InvalidInput, ModelError, Overloaded, TooLarge, TwoHopError
 from twohop.head_inputs import head_inputs
+from twohop.head_replies import read_answers
 from twohop.heads import REQUEST_BYTES
 from twohop.status import MAX_DETAIL_BYTES, from_status, to_trailers
 from twohop.tensors import from_proto, to_proto
@@ -155,6 +156,31 @@ def test_an_encoder_that_changes_within_a_call_is_noticed() -> None:
             joined([embeddings([1]), other])
 
 
+# --- what a head answers
+
+
+def answer(label: Any, score: Any, **more: Any) -> wire.PredictResponse:
+    outputs = {"label": np.array(label, object), "score": np.array(score, np.float32), **more}
+    return wire.PredictResponse(outputs={name: to_proto(value) for name, value in outputs.items()})
+
+
+def test_an_answer_is_read_row_by_row() -> None:
+    more = {"labels": np.array([["a", "b"]], object), "scores": np.array([[0.25, 0.75]], np.float32)}
+    (found,) = read_answers(answer(["b"], [0.75], **more), 1, all_scores=True)
+    assert (found.label, found.score, found.scores) == ("b", 0.75, {"a": 0.25, "b": 0.75})
+
+
+@pytest.mark.parametrize("reply", [
+    wire.PredictResponse(), answer(["a"], [float("nan")]), answer(["a", "b"], [1, 2]), answer([["a"]], [1]), answer(["a"], [[1]]),
+    answer([b"\xff"], [1]),
+])
+def test_an_answer_that_is_none_of_a_classifier_is_an_error_of_the_model(reply: wire.PredictResponse) -> None:
+    with pytest.raises(ModelError, match="not that of a classifier"):
+        read_answers(reply, 1, all_scores=False)
+    with pytest.raises(ModelError):
+        read_answers(answer(["a"], [1]), 1, all_scores=True)
+
+
 # --- statuses
 
 
@@ -186,10 +212,12 @@ def test_results_keep_the_order_of_the_items_and_the_first_error_ends_the_work()
 
     assert run(transport.each(double, range(10), 4)) == list(range(0, 20, 2))
     assert run(transport.each(double, [], 4)) == []
-    done.clear()
-    with pytest.raises(InvalidInput):
-        run(transport.each(double, range(13, 1000), 1))
-    assert done == [13]
+    for at_once in (1, 4):
+        done.clear()
+        with pytest.raises(InvalidInput):
+            run(transport.each(double, range(13, 1000), at_once))
+        assert 13 in done
+        assert len(done) < 900
 
 
 # --- the package
