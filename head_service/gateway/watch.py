@@ -118,9 +118,9 @@ class Watch:
         self._metrics.heads_available.set(now.heads_available)
         self._metrics.encoders_ready.set(now.encoders_ready)
         reason = now.why_not_ready()
-        if first or reason != before.why_not_ready():
-            log.info("ready, %d of %d heads available" if reason is None else "not ready: %s",
-                     *([now.heads_available, len(now.heads)] if reason is None else [reason]))
+        # Not by the reason's words: they count attempts, and would be news at every look.
+        if first or (now.encoders_ready > 0, now.heads_available > 0) != (before.encoders_ready > 0, before.heads_available > 0):
+            log.info("ready: %d heads available", now.heads_available) if reason is None else log.info("not ready: %s", reason)
         if now.models != before.models:
             log.info("heads on offer: %s", ", ".join(sorted(now.models)) or "none")
 
