@@ -4,7 +4,9 @@ of two choices in randomized load balancing", 2001), and after a refusal another
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from twohop.addresses import Address
 
@@ -12,14 +14,25 @@ REST_S = 1.0
 
 
 class Endpoint:
-    """One address and what is known of it. Times are those of the caller's clock, in seconds. Threads may share it: a
-    lost update costs one less good choice."""
+    """One address and what is known of it. Times are those of the caller's clock, in seconds. Threads may share it."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self.in_flight = 0
+        self._lock = threading.Lock()
+        self._in_flight = 0
         self._idle_at = 0.0             # when the queue it told of will have run empty
         self._rests_until = 0.0
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Counts one request of ours while the block runs."""
+        with self._lock:
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
 
     def report_wait(self, wait_s: float, now: float) -> None:
         self._idle_at = now + wait_s
@@ -32,7 +45,7 @@ class Endpoint:
 
     def load(self, now: float) -> tuple[float, int]:
         """Less is better: the rest of the wait it told of, then the requests of ours that it has."""
-        return max(0.0, self._idle_at - now), self.in_flight
+        return max(0.0, self._idle_at - now), self._in_flight
 
 
 def pick(endpoints: Sequence[Endpoint], tried: Collection[Endpoint], now: float, rng: random.Random) -> Endpoint:

@@ -61,11 +61,8 @@ class Remote:
         left_s = deadline.left_s()
         if left_s <= 0:
             raise DeadlineExceeded("no time was left to ask")
-        endpoint.in_flight += 1
-        try:
+        with endpoint.asked():
             reply = await self.transport.call(endpoint.address, method, request, left_s)
-        finally:
-            endpoint.in_flight -= 1
         self._refusal_is_told = False
         return reply
 
