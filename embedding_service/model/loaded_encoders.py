@@ -36,6 +36,7 @@ class Encoders:
         self._specs = tuple(specs)
         self._engines = engines
         self._poolers = poolers
+        self.filler = 0         # tokens that the last `run` computed beside its texts, to fill blocks
 
     @classmethod
     def load(cls, models: Sequence[str] = (), *, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Encoders:
@@ -84,12 +85,14 @@ class Encoders:
         for number, item in enumerate(items):
             self._refuse_impossible(number, item)
         results: list[Vectors | None] = [None] * len(items)
+        self.filler = -sum(len(ids) for _, ids, _ in items)
         for folder, engine in self._engines.items():
             own = [number for number, (encoder, _, _) in enumerate(items) if self._specs[encoder].folder == folder]
             if not own:
                 continue
             pack, counted = self._pack([items[number] for number in own])
             for part in engine.run(pack):
+                self.filler += next(len(array) for array in part.states.values())
                 for sequence, start in zip(part.sequences, part.starts, strict=True):
                     rows = slice(start, start + pack.lengths[sequence])
                     states = {layer: array[rows] for layer, array in part.states.items()}

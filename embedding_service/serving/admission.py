@@ -1,0 +1,50 @@
+"""Whether a request may wait, or is refused now, by the wait that it would have. Pure.
+
+Refusing at the door costs a caller milliseconds; a queue without a limit costs every caller its deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twohop.errors import Overloaded
+
+LEAST_RETRY_S, MOST_RETRY_S = 0.05, 10.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What waits and runs now: tokens waiting in each class, seconds until a worker is free, tokens per second."""
+
+    online_tokens: int
+    bulk_tokens: int
+    running_s: float
+    tokens_per_s: float
+
+
+@dataclass(frozen=True)
+class WaitLimits:
+    """The longest predicted wait, in seconds, at which a text of each class is still taken."""
+
+    online_s: float = 5.0
+    bulk_s: float = 30.0
+
+
+def predicted_wait_s(load: Load, *, bulk: bool, bulk_share: float) -> float:
+    """Until a text that arrived now would start: those before it, at the measured speed. Online texts yield to waiting bulk
+    only its share of the tokens; bulk ones wait for all."""
+    everything = float(load.online_tokens + load.bulk_tokens)
+    ahead = everything if bulk else min(load.online_tokens / max(1 - bulk_share, 0.01), everything)
+    return load.running_s + ahead / load.tokens_per_s
+
+
+def admit(wait_s: float, limit_s: float) -> None:
+    """Raises Overloaded, saying when to come again, for a wait above the limit."""
+    if wait_s <= limit_s:
+        return
+    retry_s = min(max(wait_s - limit_s / 2, LEAST_RETRY_S), MOST_RETRY_S)
+    raise Overloaded(
+        f"the queue is full: a text would wait {wait_s:.1f} s, at most {limit_s:g} s are allowed; come again in {retry_s:.1f} s",
+        detail={"wait_ms": round(wait_s * 1000), "limit_ms": round(limit_s * 1000)},
+        retry_after_s=retry_s,
+    )

@@ -1,0 +1,32 @@
+"""The encoders that are offered, by name and alias. Those over one set of weights share the engine, and a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from embedding_service.model.encoder import Encoder, find_encoder
+from twohop.errors import EncoderMismatch
+
+
+class Registry:
+    """`encoders` in the order given, the first being the default; `numerics` is the class of all their vectors."""
+
+    def __init__(self, encoders: Sequence[Encoder], numerics: str) -> None:
+        self._encoders = tuple(encoders)
+        self._by_name = {name: encoder for encoder in encoders for name in (encoder.name, *encoder.aliases)}
+        self._by_name[""] = self._encoders[0]
+        self.numerics = numerics
+
+    def __iter__(self) -> Iterator[Encoder]:
+        return iter(self._encoders)
+
+    def find(self, name: str, expect_fingerprint: str = "") -> Encoder:
+        """Raises NotFound, naming those there are, and EncoderMismatch where another fingerprint is expected."""
+        encoder = self._by_name.get(name) or find_encoder(self._encoders, name)
+        if expect_fingerprint not in ("", encoder.fingerprint):
+            expected = expect_fingerprint[:64]
+            raise EncoderMismatch(
+                f"encoder {encoder.name} has the fingerprint {encoder.fingerprint}, and {expected} was expected",
+                detail={"expected": expected, "encoder": encoder.name, "given_encoder": encoder.fingerprint},
+            )
+        return encoder
