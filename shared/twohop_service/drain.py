@@ -38,6 +38,14 @@ class Lifecycle:
         await self._stop.wait()
 
     def watch_signals(self) -> None:
+        """The first signal asks for the end, a second one is it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        if not self._stop.is_set():
+            self.stop()
+            return
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
