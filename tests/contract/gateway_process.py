@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -17,9 +18,9 @@ PATIENCE_S = 20.0
 
 
 class GatewayProcess:
-    """Starts at once; `url` once its port is open. Its log, on stderr, goes to a file in `folder`."""
+    """Starts at once; `url` once its port is open. Its log, on stderr, goes to a file in `folder`. `ca`: speaks TLS."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, ca: Path | None = None) -> None:
         self._log = folder / "gateway.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -28,8 +29,9 @@ class GatewayProcess:
         found = until(lambda: re.search(r"listening on (\S+)", self.log()) or self.process.poll())
         if not isinstance(found, re.Match):
             raise AssertionError(f"the gateway ended with {found}: {self.log()}")
-        self.url = f"http://{found[1]}"
-        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False)
+        self.url = f"{'https' if ca else 'http'}://{found[1]}"
+        trusted = ssl.create_default_context(cafile=ca) if ca else True
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False, verify=trusted)
 
     def log(self) -> str:
         return self._log.read_text("utf-8")

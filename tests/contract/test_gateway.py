@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 from gateway_process import PROGRAM, GatewayProcess, until
@@ -253,6 +255,41 @@ def test_sigterm_lets_running_requests_finish(embedding: EmbeddingRules, heads: 
     assert replies == [200]
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{gateway.url}/livez", trust_env=False)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Of 127.0.0.1, signed by itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=here -addext"
+    subprocess.run([*command.split(), "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def test_every_connection_is_closed_to_those_without_a_key(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    cert, key = certificate
+    (tmp_path / "keys").write_text("of-the-callers\n")
+    (tmp_path / "token").write_text("of-the-gateway\n")
+    embedding, heads = EmbeddingRules(), HeadRules()
+    for service in (embedding, heads):
+        service.start(credentials=grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())]))
+    gateway = GatewayProcess(
+        tmp_path, "--embedding", embedding.address, "--heads", heads.address, "--head", "sentiment", "--hop-ca", str(cert),
+        "--hop-token-file", str(tmp_path / "token"), "--key-file", str(tmp_path / "keys"), "--tls-cert", str(cert),
+        "--tls-key", str(key), ca=cert,
+    )
+    try:
+        gateway.until_ready()
+        assert error_of(gateway.classify(["four"], ["sentiment"]))[:2] == (401, "Unauthenticated")
+        gateway.http.headers["Authorization"] = "Bearer of-the-callers"
+        assert gateway.classify(["four"], ["sentiment"]).status_code == 200
+        for service in (embedding, heads):
+            assert {metadata.get("authorization") for _, _, metadata, _ in service.calls} == {"Bearer of-the-gateway"}
+    finally:
+        assert gateway.stop() == 0
+        embedding.stop()
+        heads.stop()
 
 
 def test_a_taken_port_ends_the_start_with_one_line(gateway: GatewayProcess) -> None:
