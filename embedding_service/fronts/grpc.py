@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 
 import grpc
 import numpy as np
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from embedding_service.fronts.messages import read_embed, read_list, write_encoders, write_reply
@@ -41,7 +40,7 @@ class GrpcFront:
         self._keys = keys
         self._max_requests = max_requests
         self._under_way = 0
-        self._health = health.HealthServicer()
+        self._health: Any = health.aio.HealthServicer()      # type: ignore[attr-defined]  # the stubs lack it
         self._server: Any = None
 
     async def open(self, host: str, port: int, security: Security) -> int:

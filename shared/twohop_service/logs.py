@@ -13,5 +13,5 @@ def set_up(level: str = "info") -> None:
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("uvicorn.access", "httpx", "httpcore"):
+    for chatty in ("uvicorn.access", "uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

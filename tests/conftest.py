@@ -1,0 +1,28 @@
+"""Fixtures that tests of several folders share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from services import EmbeddingProcess
+
+
+@pytest.fixture(scope="session")
+def embedding_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingProcess]:
+    """Hop 1 with its default encoders, ready: `.address` is its gRPC HOST:PORT. Leave it running and unharmed."""
+    service = EmbeddingProcess(tmp_path_factory.mktemp("embedding-service"))
+    try:
+        yield service.until_ready()
+    finally:
+        assert service.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def embedding_service_f32(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddingProcess]:
+    """The same at float32, for comparing numbers."""
+    service = EmbeddingProcess(tmp_path_factory.mktemp("embedding-service-f32"), "--precision", "f32")
+    try:
+        yield service.until_ready()
+    finally:
+        assert service.stop() == 0
