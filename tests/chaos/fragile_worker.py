@@ -1,0 +1,51 @@
+"""A real worker process around a fragile model: some tokens make it raise, die, or answer NaN.
+
+Its vectors are [the first token, how many tokens]. Where the folder named as its model holds a file `refuse`, it does not
+start; with `die`, it ends while starting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from embedding_service.model.encoder import Item
+from embedding_service.serving.item import Vectors
+from embedding_service.serving.worker import Plan, main
+from twohop.errors import Failed
+
+KILLS, RAISES, NOT_A_NUMBER = 13, 14, 15
+
+
+class FragileModel:
+    numerics = "fragile-f32"
+    tokens_per_batch = 64
+    filler = 0
+
+    def run(self, items: Sequence[Item]) -> list[Vectors]:
+        tokens = {int(token) for _, ids, _ in items for token in ids}
+        if KILLS in tokens:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if RAISES in tokens:
+            raise ValueError("no")
+        return [
+            np.array([[float("nan") if NOT_A_NUMBER in ids else ids[0], len(ids)]], np.float32) for _, ids, _ in items
+        ]
+
+
+def load(plan: Plan) -> FragileModel:
+    folder = Path(plan.models[0])
+    if (folder / "refuse").exists():
+        raise Failed("the weights are gone")
+    if (folder / "die").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return FragileModel()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], load))
