@@ -60,9 +60,13 @@ class EmbeddingProcess:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
-        self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Its exit status, once it has ended by itself or by a signal that it was sent."""
+        self.http.close()
         try:
             return self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -21,6 +21,7 @@ from twohop.errors import Failed, ModelError, Overloaded, TwoHopError, Unavailab
 from twohop.status import to_trailers
 from twohop_service.auth import Keys, read_pair
 from twohop_service.drain import Lifecycle, Phase
+from twohop_service.http_server import bind
 from twohop_service.settings import Security
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,8 @@ async def _abort(context: Context, error: TwoHopError) -> NoReturn:
 
 
 def _bind(server: Any, host: str, port: int, security: Security) -> int:
+    if port:
+        bind(host, port).close()        # says why, where gRPC would only log it
     address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
     try:
         if security.tls_cert is None or security.tls_key is None:

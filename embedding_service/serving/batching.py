@@ -48,7 +48,8 @@ def choose(
         urgent.take(budget)
         patient.take(budget)
     else:
-        owed = min(owed + budget * share, float(max(budget, patient.head.tokens)))
+        most = max(budget, patient.head.tokens) + budget * share        # always enough for its next text
+        owed = min(owed + budget * share, most)
         owed -= patient.take(int(owed), at_least_one=False)
         urgent.take(budget - patient.taken)
         if patient.head is None:

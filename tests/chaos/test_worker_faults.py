@@ -50,6 +50,13 @@ class Bench:
         assert item.vectors is not None
         return item.vectors
 
+    async def until_ready(self) -> None:
+        for _ in range(round(PATIENCE_S / 0.01)):
+            if self.lane.is_ready:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("no worker came back")
+
     async def embed_all(self, *first_tokens: int) -> list[Any]:
         """Many texts at once; they share batches."""
         return await asyncio.gather(*(self.embed(token, 1, 2) for token in first_tokens))
@@ -106,8 +113,7 @@ def test_an_idle_worker_that_is_killed_is_replaced_and_texts_wait_for_the_next(t
         assert bench.lane.pid is not None
         os.kill(bench.lane.pid, signal.SIGKILL)
         assert same(await bench.embed_all(7, 8), [7, 8])
-        while not bench.lane.is_ready:
-            await asyncio.sleep(0.01)
+        await bench.until_ready()
         assert bench.restarts == 1
 
     run(check, tmp_path)
@@ -123,8 +129,7 @@ def test_while_a_worker_cannot_be_replaced_callers_are_told_and_served_again_aft
         assert answer.retry_after_s
         assert bench.scheduler.is_lost
         (tmp_path / "refuse").unlink()
-        while not bench.lane.is_ready:
-            await asyncio.sleep(0.01)
+        await bench.until_ready()
         assert same(await bench.embed_all(7), [7])
 
     run(check, tmp_path)

@@ -23,10 +23,8 @@ class Raw:
     """Messages in and out as bytes, so that a test may send what no generated client would."""
 
     def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(
-            address,
-            options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)],
-        )
+        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self.channel = grpc.insecure_channel(address, options=[*unlimited, ("grpc.enable_http_proxy", 0)])
 
     def send(self, method: str, message: bytes, timeout: float | None = 60) -> bytes:
         answer: bytes = self.channel.unary_unary(SERVICE + method)(message, timeout=timeout)
@@ -179,7 +177,7 @@ class TestBadInput:
         assert list(reply.tokens) == [256]
         assert reply.tokens_total[0] == 7 * MEBIBYTE // 5 + 2
 
-    def test_a_reply_above_the_limit_is_refused_before_it_is_computed(self, raw: Raw, embedding_service: EmbeddingProcess) -> None:
+    def test_a_reply_above_the_limit_is_refused_before_compute(self, raw: Raw, embedding_service: EmbeddingProcess) -> None:
         before = embedding_service.metric("twohop_embedding_batch_tokens_count")
         code, _, kind, detail = raw.refused(wire.EmbedRequest(texts=["word " * 300] * 300, encoder="tokens"))
         assert (code, kind) == ("RESOURCE_EXHAUSTED", "TooLarge")

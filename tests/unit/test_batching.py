@@ -1,0 +1,188 @@
+"""Which texts make a batch, whether a request is admitted, and what a failed batch becomes: pure, under a clock of our own."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedding_service.serving.admission import Load, admit, predicted_wait_s
+from embedding_service.serving.batching import choose
+from embedding_service.serving.cost_model import CostModel
+from embedding_service.serving.item import Call, Item
+from embedding_service.serving.recovery import Batch, after_death, after_error
+from twohop.errors import ModelError, Overloaded
+
+BUDGET, SHARE, NOW = 512, 0.2, 100.0
+
+
+@dataclass(frozen=True)
+class Text:
+    tokens: int
+    deadline: float | None = None
+    is_over: bool = False
+
+
+texts = st.lists(
+    st.builds(Text, st.integers(1, 600), st.one_of(st.none(), st.floats(90, 110)), st.sampled_from([False, False, False, True])),
+    max_size=40,
+)
+
+
+@given(online=texts, bulk=texts, owed=st.floats(0, BUDGET))
+def test_a_choice_takes_wanted_texts_off_both_heads_and_loses_none(online: list[Text], bulk: list[Text], owed: float) -> None:
+    choice = choose(online, bulk, budget=BUDGET, share=SHARE, owed=owed, now=NOW)
+    popped = [*online[: choice.online], *bulk[: choice.bulk]]
+    over = [text for text in popped if text.is_over]
+    assert sorted(map(id, [*choice.batch, *choice.expired, *over])) == sorted(map(id, popped))
+    assert all(not text.is_over and (text.deadline is None or text.deadline > NOW) for text in choice.batch)
+    assert all(not text.is_over and text.deadline is not None and text.deadline <= NOW for text in choice.expired)
+
+
+@given(online=texts, bulk=texts, owed=st.floats(0, BUDGET))
+def test_a_batch_keeps_to_its_budget_unless_one_text_alone_is_longer(online: list[Text], bulk: list[Text], owed: float) -> None:
+    batch = choose(online, bulk, budget=BUDGET, share=SHARE, owed=owed, now=NOW).batch
+    longest = max((text.tokens for text in batch), default=0)
+    # Where bulk is due its share, one online text goes beside it, however long it is.
+    beside = longest if online and bulk else 0
+    assert sum(text.tokens for text in batch) <= max(BUDGET, longest) + beside
+
+
+@given(online=texts, bulk=texts)
+def test_no_free_worker_stays_idle_while_somebody_waits(online: list[Text], bulk: list[Text]) -> None:
+    choice = choose(online, bulk, budget=BUDGET, share=SHARE, owed=0.0, now=NOW)
+    assert choice.batch or not any(
+        not text.is_over and (text.deadline is None or text.deadline > NOW) for text in [*online, *bulk]
+    )
+
+
+def test_the_oldest_of_a_class_go_first() -> None:
+    waiting = [Text(100 + number) for number in range(10)]
+    assert choose(waiting, [], budget=BUDGET, share=SHARE, owed=0.0, now=NOW).batch == waiting[:5]
+
+
+def test_alone_bulk_has_the_whole_batch() -> None:
+    bulk = [Text(10) for _ in range(100)]
+    assert sum(text.tokens for text in choose([], bulk, budget=BUDGET, share=SHARE, owed=0.0, now=NOW).batch) == 510
+
+
+def test_an_online_text_does_not_sit_out_a_batch_full_of_bulk() -> None:
+    batch = choose([Text(10)], [Text(10) for _ in range(100)], budget=BUDGET, share=SHARE, owed=0.0, now=NOW).batch
+    assert sum(text.tokens for text in batch) == 10 + 100
+
+
+@given(online=st.integers(1, 512), bulk=st.integers(1, 512))
+def test_over_many_batches_bulk_gets_its_share_of_tokens_whatever_the_lengths(online: int, bulk: int) -> None:
+    """Both classes always full, every batch served at once."""
+    served = {"online": 0, "bulk": 0}
+    owed = 0.0
+    for _ in range(200):
+        queue = [Text(online)] * 513
+        patient = [Text(bulk)] * 513
+        choice = choose(queue, patient, budget=BUDGET, share=SHARE, owed=owed, now=NOW)
+        owed = choice.owed
+        served["online"] += choice.online * online
+        served["bulk"] += choice.bulk * bulk
+    assert served["bulk"] == pytest.approx(200 * BUDGET * SHARE, abs=BUDGET)
+    assert served["online"] > 0
+
+
+def test_a_wait_is_the_tokens_ahead_at_the_measured_speed() -> None:
+    load = Load(online_tokens=800, bulk_tokens=10_000, running_s=0.5, tokens_per_s=1000)
+    assert predicted_wait_s(load, bulk=False, bulk_share=0.2) == pytest.approx(0.5 + 1.0)
+    assert predicted_wait_s(load, bulk=True, bulk_share=0.2) == pytest.approx(0.5 + 10.8)
+    assert predicted_wait_s(Load(800, 0, 0, 1000), bulk=False, bulk_share=0.2) == pytest.approx(0.8)
+    assert predicted_wait_s(Load(0, 0, 0, 1000), bulk=False, bulk_share=0.2) == 0
+
+
+@given(wait=st.floats(0, 1000), limit=st.floats(0, 100))
+def test_above_the_limit_a_request_is_refused_and_told_when_to_come_again(wait: float, limit: float) -> None:
+    if wait <= limit:
+        admit(wait, limit)
+        return
+    with pytest.raises(Overloaded) as refused:
+        admit(wait, limit)
+    assert refused.value.retry_after_s is not None
+    assert 0 < refused.value.retry_after_s <= 10
+
+
+def test_costs_are_linear_between_what_was_measured_and_proportional_beyond() -> None:
+    cost = CostModel([(1024, 0.064), (16, 0.002), (128, 0.009)])
+    assert [cost.seconds(tokens) for tokens in (1, 16, 72, 1024, 2048)] == pytest.approx([0.002, 0.002, 0.0055, 0.064, 0.128])
+    assert cost.tokens_per_s == pytest.approx(16_000)
+
+
+def test_costs_follow_a_machine_that_gets_slower_and_no_single_outlier() -> None:
+    cost = CostModel([(1000, 0.1)])
+    cost.observe(1000, 100.0)
+    assert cost.seconds(1000) < 0.2
+    for _ in range(100):
+        cost.observe(1000, 0.2)
+    assert cost.tokens_per_s == pytest.approx(5000, rel=0.01)
+
+
+class Nobody(Call):
+    """The caller of items whose end is looked at directly."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def item_succeeded(self) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
+def items(count: int) -> list[Item]:
+    return [Item(Nobody(), 0, np.array([number], np.int32), None) for number in range(count)]
+
+
+@given(
+    count=st.integers(1, 40), killers=st.sets(st.integers(0, 39)), raisers=st.sets(st.integers(0, 39)),
+    accidents=st.lists(st.booleans(), max_size=30),
+)
+def test_every_item_of_a_failing_batch_ends_once_and_the_innocent_succeed(
+    count: int, killers: set[int], raisers: set[int], accidents: list[bool]
+) -> None:
+    """`accidents`: deaths of workers that are no text's fault, in the first runs."""
+    again = deque([Batch(items(count))])
+    everybody = list(again[0].items)
+    ended: dict[int, str] = {}
+    alone_at_accident: set[int] = set()
+    runs = 0
+    while again:
+        batch = again.popleft()
+        runs += 1
+        assert runs < 1000
+        names = [int(item.ids[0]) for item in batch.items]
+        accident = accidents.pop() if accidents else False
+        if accident or killers & set(names):
+            verdict = after_death(batch)
+            if accident and verdict.failed:
+                alone_at_accident.add(names[0])
+        elif raisers & set(names):
+            verdict = after_error(batch, ModelError("no"))
+        else:
+            for name in names:
+                assert name not in ended
+                ended[name] = "succeeded"
+            continue
+        again.extendleft(reversed(verdict.again))
+        if verdict.failed:
+            assert names[0] not in ended
+            ended[names[0]] = "failed"
+    assert len(ended) == len(everybody)
+    guilty = (killers | raisers) & set(range(count))
+    assert {name for name, how in ended.items() if how == "failed"} - alone_at_accident == guilty - alone_at_accident
+
+
+def test_a_batch_forgets_those_nobody_waits_for() -> None:
+    wanted, left, late = items(3)
+    left.withdraw()
+    late.deadline = 5.0
+    assert Batch([wanted, left, late], deaths=1).wanted(now=6.0) == Batch([wanted], deaths=1)
