@@ -33,7 +33,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(app: Any, listener: socket.socket, security: Security, *, drain_s: float = 10.0) -> AsyncIterator[None]:
-    """Serves `app` on `listener` while the block runs; leaving it finishes running requests within `drain_s`."""
+    """Serves `app` on `listener` while the block runs; leaving it finishes running requests within `drain_s`. Raises Failed for
+    certificate files that TLS cannot use."""
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -44,6 +45,11 @@ async def serving(app: Any, listener: socket.socket, security: Security, *, drai
         ssl_certfile=security.tls_cert,
         ssl_keyfile=security.tls_key,
     )
+    try:
+        config.load()
+    except OSError as error:        # ssl.SSLError is one
+        what = f"{security.tls_cert} and {security.tls_key} are no certificate chain and its key, PEM"
+        raise Failed(f"{what}: {error.strerror or error}") from error
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -61,8 +61,9 @@ class TestCommandLine:
             (["--model", "minilm:pooling=sum"], "pooling"),
             (["--host", "0.0.0.0"], "--insecure"),
             (["--tls-cert", __file__], "--tls-key"),
+            (["--tls-cert", __file__, "--tls-key", __file__], "no certificate chain"),
         ],
-        ids=["missing weights", "bad spec", "open host", "half a TLS"],
+        ids=["missing weights", "bad spec", "open host", "half a TLS", "no certificate"],
     )
     def test_what_cannot_start_says_why_in_one_line(self, flags: list[str], said: str) -> None:
         done = command("serve", "--port", "0", "--http-port", "0", "--log-level", "error", *flags)

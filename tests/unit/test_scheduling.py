@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,10 +162,14 @@ def test_where_no_worker_can_be_had_everybody_who_waits_is_told() -> None:
 def test_many_who_left_do_not_fill_the_memory() -> None:
     async def check(world: World) -> None:
         world.submit(0)
+        kept = []
         for _ in range(5000):
-            world.scheduler.withdraw([world.submit(1)[0]])
-        queue: Any = world.scheduler._queue
-        assert sum(map(len, queue._classes.values())) < 2000
+            item, call = world.submit(1)
+            world.scheduler.withdraw([item])
+            kept.append(weakref.ref(call))
+        del item, call
+        gc.collect()
+        assert sum(each() is not None for each in kept) < 2000
 
     run(check)
 
