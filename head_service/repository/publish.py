@@ -60,11 +60,10 @@ def publish(
         manifest_path.write_text(manifest.numbered(page.newest_ever).as_json(), encoding="utf-8")
         durable.sync_tree(written)
         ledger.write(repository, book)
+        stable = serving_config.read(repository).get(manifest.head, serving_config.Roles()).stable
         os.rename(written, final)
         durable.sync(final.parent)
-        current = serving_config.read(repository).get(manifest.head, serving_config.Roles())
-        promoted = promote or current.stable is None
-        if promoted:
+        if promoted := promote or stable is None:
             move_stable(repository, book, manifest.head, page.newest_ever)
     return Published(page.newest_ever, final.absolute(), promoted)
 

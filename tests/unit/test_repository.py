@@ -1,0 +1,226 @@
+"""The repository of heads: numbers, roles, models.config, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+
+from head_service.repository import manifest, publish, roles, serving_config, versions
+from head_service.repository.layout import check_head_name
+from head_service.repository.manifest import EncoderIdentity, Manifest
+from head_service.repository.roles import Move
+from head_service.repository.serving_config import Roles
+from twohop.errors import Failed, InvalidInput, NotFound
+from twohop.wire import tfserving_pb2 as wire
+
+ENCODER = EncoderIdentity("minilm", "enc-0123456789ab", "rule-f32", 4)
+
+
+def made(repository: Path, head: str = "sentiment", **options: object) -> publish.Published:
+    """One more version, whose graph is an empty file."""
+    about = Manifest(head, 0, "linear", ["a", "b"], ENCODER, "00", {"train": 1}, {"accuracy": 0.5}, "2026-11-24T08:00:00Z")
+    with publish.draft(repository, head) as folder:
+        (folder / "saved_model.pb").touch()
+        return publish.publish(repository, folder, about, **options)  # type: ignore[arg-type]
+
+
+def config(repository: Path) -> dict[str, tuple[str, list[int]]]:
+    """What TF-Serving reads: model -> base path, versions."""
+    parsed = text_format.Parse((repository / "models.config").read_text(), wire.ModelServerConfig())
+    return {
+        model.name: (model.base_path, list(model.model_version_policy.specific.versions))
+        for model in parsed.model_config_list.config
+    }
+
+
+def stable(repository: Path, head: str = "sentiment") -> int | None:
+    return serving_config.read(repository)[head].stable
+
+
+def test_the_first_version_is_stable_and_the_next_only_when_promoted(tmp_path: Path) -> None:
+    assert made(tmp_path) == publish.Published(1, tmp_path / "sentiment/1", promoted=True)
+    assert made(tmp_path).promoted is False
+    assert stable(tmp_path) == 1
+    assert made(tmp_path, promote=True).promoted
+    assert stable(tmp_path) == 3
+
+
+def test_models_config_names_exactly_the_stable_version_by_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made(Path("heads"))
+    made(Path("heads"), "topic")
+    assert config(tmp_path / "heads") == {
+        "sentiment": (f"{tmp_path}/heads/sentiment", [1]),
+        "topic": (f"{tmp_path}/heads/topic", [1]),
+    }
+
+
+def test_the_serve_root_is_remembered_for_all_heads(tmp_path: Path) -> None:
+    made(tmp_path)
+    made(tmp_path, "topic", serve_root="/models/")
+    made(tmp_path)
+    roles.promote(tmp_path, "sentiment")
+    assert config(tmp_path) == {"sentiment": ("/models/sentiment", [2]), "topic": ("/models/topic", [1])}
+
+
+def test_a_repository_that_was_moved_gets_its_new_paths_at_the_next_change(tmp_path: Path) -> None:
+    made(tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    made(tmp_path / "new", "topic")
+    assert config(tmp_path / "new")["sentiment"] == (f"{tmp_path}/new/sentiment", [1])
+
+
+def test_a_canary_is_kept_until_it_becomes_stable(tmp_path: Path) -> None:
+    for _ in range(3):
+        made(tmp_path)
+    serving_config.write(tmp_path, {"sentiment": Roles(stable=1, canary=3)}, serve_root=None)
+    assert config(tmp_path)["sentiment-canary"] == (f"{tmp_path}/sentiment", [3])
+    roles.promote(tmp_path, "sentiment", 2)
+    assert serving_config.read(tmp_path) == {"sentiment": Roles(2, 3)}
+    roles.promote(tmp_path, "sentiment", 3)
+    assert serving_config.read(tmp_path) == {"sentiment": Roles(3, None)}
+    assert "sentiment-canary" not in config(tmp_path)
+
+
+def test_models_that_are_not_ours_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "models.config").write_text('model_config_list { config { name: "other" base_path: "/elsewhere/other" } }')
+    made(tmp_path)
+    assert config(tmp_path)["other"] == ("/elsewhere/other", [])
+
+
+def test_a_version_that_was_deleted_by_hand_is_never_named_and_its_number_never_given_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        made(tmp_path, promote=True)
+    for path in sorted((tmp_path / "sentiment/2").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "sentiment/2").rmdir()
+    made(tmp_path, "topic")
+    assert "sentiment" not in config(tmp_path)
+    assert made(tmp_path).version == 3
+    assert config(tmp_path)["sentiment"][1] == [3]
+
+
+def test_rollback_walks_back_through_what_was_stable(tmp_path: Path) -> None:
+    for _ in range(4):
+        made(tmp_path)
+    assert [roles.promote(tmp_path, "sentiment", number) for number in (3, 2, 4)] == [Move(1, 3), Move(3, 2), Move(2, 4)]
+    assert [roles.rollback(tmp_path, "sentiment") for _ in range(3)] == [Move(4, 2), Move(2, 3), Move(3, 1)]
+    with pytest.raises(NotFound, match="no version that was stable before 1"):
+        roles.rollback(tmp_path, "sentiment")
+
+
+def test_rollback_to_a_version_takes_only_one_that_was_stable(tmp_path: Path) -> None:
+    for _ in range(4):
+        made(tmp_path)
+    for number in (2, 3):
+        roles.promote(tmp_path, "sentiment", number)
+    with pytest.raises(InvalidInput, match=r"version 4 .* was not stable before 3: these were: 1, 2"):
+        roles.rollback(tmp_path, "sentiment", 4)
+    assert roles.rollback(tmp_path, "sentiment", 1) == Move(3, 1)
+    with pytest.raises(NotFound):
+        roles.rollback(tmp_path, "sentiment")
+
+
+def test_promoting_what_is_stable_changes_nothing(tmp_path: Path) -> None:
+    made(tmp_path)
+    before = (tmp_path / "ledger.json").read_text()
+    assert roles.promote(tmp_path, "sentiment") == Move(1, 1)
+    assert (tmp_path / "ledger.json").read_text() == before
+
+
+def test_versions_are_listed_newest_first_with_roles(tmp_path: Path) -> None:
+    for _ in range(10):
+        made(tmp_path)
+    roles.promote(tmp_path, "sentiment", 9)
+    found = versions.versions(tmp_path, "sentiment")
+    assert [version.number for version in found] == list(range(10, 0, -1))
+    assert [version.number for version in found if version.roles == ["stable"]] == [9]
+    assert found[1].manifest is not None
+    assert found[1].manifest.encoder == ENCODER
+
+
+def test_a_foreign_saved_model_is_listed_without_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "theirs/7").mkdir(parents=True)
+    (tmp_path / "theirs/7/saved_model.pb").touch()
+    (tmp_path / "theirs/0012").mkdir()
+    [version] = versions.versions(tmp_path, "theirs")
+    assert (version.number, version.manifest) == (7, None)
+    assert roles.promote(tmp_path, "theirs") == Move(None, 7)
+
+
+def test_the_manifest_holds_what_the_contract_names(tmp_path: Path) -> None:
+    path = made(tmp_path).path / "assets.extra/head.json"
+    fields = json.loads(path.read_text())
+    assert {"head", "version", "kind", "labels", "encoder", "data_sha256", "rows", "metrics", "calibration", "thresholds",
+            "created"} <= fields.keys()
+    assert fields["version"] == 1
+    assert manifest.read(path.parents[1]) is not None
+
+
+def test_published_files_are_as_readable_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        path = made(tmp_path).path
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "models.config").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "-dash", "_low", "a" * 65, "a/b", "../x", "a b", "é", "x-canary", "a\n"])
+def test_bad_head_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="bad head name"):
+        made(tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a", "7", "a-b_c9", "a" * 64, "canary", "canary-x"])
+def test_good_head_names_pass(name: str) -> None:
+    assert check_head_name(name) == name
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    made(tmp_path)
+    with pytest.raises(NotFound, match="no head topic; heads there: sentiment"):
+        versions.versions(tmp_path, "topic")
+    with pytest.raises(NotFound, match="no version 9: it has 1"):
+        roles.promote(tmp_path, "sentiment", 9)
+    with pytest.raises(NotFound, match="no repository"):
+        versions.versions(tmp_path / "gone", "sentiment")
+
+
+def test_a_version_without_a_graph_is_not_promoted(tmp_path: Path) -> None:
+    (tmp_path / "half/1").mkdir(parents=True)
+    with pytest.raises(Failed, match=r"no saved_model\.pb"):
+        roles.promote(tmp_path, "half")
+
+
+def test_a_place_that_cannot_be_a_repository_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Failed, match=r"cannot write the repository .*file"):
+        made(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", ["model_config_list { config { nonsense: 1 } }", "not a config"])
+def test_a_models_config_that_cannot_be_kept_is_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / "models.config").write_text(content)
+    with pytest.raises(Failed, match=r"models\.config is not a model config"):
+        made(tmp_path)
+    assert (tmp_path / "models.config").read_text() == content
+    assert not (tmp_path / "sentiment").exists()
+
+
+def test_a_failed_first_training_leaves_no_trace(tmp_path: Path) -> None:
+    def fail() -> None:
+        with publish.draft(tmp_path, "sentiment"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
