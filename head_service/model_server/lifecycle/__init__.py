@@ -1,0 +1,1 @@
+"""Which model versions are loaded, and when: configuration, scanning, transitions, states."""

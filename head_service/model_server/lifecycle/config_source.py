@@ -1,0 +1,60 @@
+"""Where the list of models comes from: one model of the flags, or a file that may be followed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from head_service.model_server.lifecycle.model_config import Models, models_of, parse, single
+from head_service.model_server.settings import SourceSettings
+from head_service.model_server.status import Code, ServingError, invalid
+
+log = logging.getLogger(__name__)
+
+
+def first_models(settings: SourceSettings) -> Models:
+    """What to serve at the start. Raises ServingError for a file that is not there or says nothing that can be served."""
+    if settings.config_file is None:
+        log.info("Building single TensorFlow model file config:  model_name: %s model_base_path: %s",
+                 settings.model_name, settings.model_base_path)
+        return models_of(single(settings.model_name, settings.model_base_path))
+    return models_of(parse(_read(settings.config_file)))
+
+
+class ConfigFile:
+    """The file, re-read every `poll_s` seconds. What cannot be read or served is told once, and changes nothing."""
+
+    def __init__(self, path: Path, poll_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._poll_s = poll_s
+        self._clock = clock
+        self._due_at = clock()
+        self._last = ""
+
+    def changed(self) -> Models | None:
+        """The models, where it is time to look and the file says something new that can be served."""
+        if self._clock() < self._due_at:
+            return None
+        self._due_at = self._clock() + self._poll_s
+        try:
+            text = _read(self._path)
+            if text == self._last:
+                return None
+            self._last = text
+            return models_of(parse(text))
+        except ServingError as error:
+            if str(error) != self._last:
+                log.error("%s: what was served before is kept: %s", self._path, error)
+                self._last = str(error)
+            return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ServingError(Code.NOT_FOUND, f"{path}; {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise invalid(f"Invalid protobuf file: '{path}' ({error.reason})") from error
