@@ -20,6 +20,7 @@ from twohop.errors import Failed
 
 BUSY_TIMEOUT_S = 60.0
 _KEYS_PER_QUERY = 500  # SQLite's oldest limit on parameters is 999
+_PAGE_BYTES = 32768  # vectors of 6 KiB would waste a quarter of SQLite's usual 4 KiB pages
 
 
 class VectorStore:
@@ -32,6 +33,7 @@ class VectorStore:
             folder.mkdir(parents=True, exist_ok=True)
         with self._explained():
             self._database = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute("CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vectors BLOB NOT NULL)")
 
