@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from head_service.model_server.model import Array
+from head_service.model_server.quickness import Quickness
 from head_service.model_server.settings import SessionSettings
 from head_service.model_server.status import Code, ServingError
 from twohop.wire import tfserving_pb2 as wire
 
 INIT_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 _LONGEST_MS = 2**62
+_ON_CALLERS_THREAD = -1
 
 
 @cache
@@ -46,14 +49,18 @@ class SavedModel:
         self._graph = graph
         self._lock = threading.Lock()
         self._tensors: dict[str, Any] = {}
+        self._quickness = Quickness()
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> list[Array]:
         """See `model.Model`."""
         inputs = {self._tensor(name): value for name, value in feeds.items()}
         outputs = [self._tensor(name) for name in fetches]
         options = self._options(timeout_ms)
+        begun = time.perf_counter()
         try:
-            return list(self._api.TF_SessionRun_wrapper(self._session._session, options, inputs, outputs, [], None))
+            fetched = self._api.TF_SessionRun_wrapper(self._session._session, options, inputs, outputs, [], None)
+            self._quickness.took(time.perf_counter() - begun)
+            return list(fetched)
         except tensorflow().errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from None
         except (TypeError, ValueError) as error:
@@ -66,9 +73,13 @@ class SavedModel:
         self._session.close()
 
     def _options(self, timeout_ms: int) -> Any:
-        if timeout_ms <= 0:
+        """A quick graph runs on the caller's thread: waking one of TensorFlow's takes several times as long as the run
+        of a small head (90 us against 15)."""
+        if timeout_ms <= 0 and not self._quickness.is_quick:
             return None
-        options = tensorflow().compat.v1.RunOptions(timeout_in_ms=min(timeout_ms, _LONGEST_MS))
+        options = tensorflow().compat.v1.RunOptions(timeout_in_ms=min(max(0, timeout_ms), _LONGEST_MS))
+        if self._quickness.is_quick:
+            options.inter_op_thread_pool = _ON_CALLERS_THREAD
         return self._api.TF_NewBufferFromString(options.SerializeToString())
 
     def _tensor(self, name: str) -> Any:

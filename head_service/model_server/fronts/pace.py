@@ -10,9 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
-QUICK_S = 0.002
+from head_service.model_server.quickness import Quickness
+
 SMALL_BYTES = 1 << 16
-FADING = 0.95               # of the slowest run seen lately, per run
 
 Answer = TypeVar("Answer")
 
@@ -23,21 +23,19 @@ class Pace:
     def __init__(self, pool: Executor, clock: Callable[[], float] = time.perf_counter) -> None:
         self._pool = pool
         self._clock = clock
-        self._slowest_s: dict[str, float] = {}
-
-    def is_quick(self, key: str, size_bytes: int) -> bool:
-        return size_bytes <= SMALL_BYTES and self._slowest_s.get(key, QUICK_S) < QUICK_S
+        self._known: dict[str, Quickness] = {}
 
     async def do(self, key: str, size_bytes: int, work: Callable[[], Answer]) -> Answer:
-        """What `work` returns or raises. Only keys whose work succeeded are remembered."""
-        if self.is_quick(key, size_bytes):
-            return self._timed(key, work)
+        """What `work` returns or raises. Large work is never done on the spot, whatever its key."""
         if size_bytes > SMALL_BYTES:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        if key in self._known and self._known[key].is_quick:
+            return self._timed(key, work)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, key, work)
 
     def _timed(self, key: str, work: Callable[[], Answer]) -> Answer:
+        """Only keys whose work succeeded are remembered: callers cannot fill the table with names of no model."""
         begun = self._clock()
         answer = work()
-        self._slowest_s[key] = max(self._clock() - begun, self._slowest_s.get(key, 0.0) * FADING)
+        self._known.setdefault(key, Quickness()).took(self._clock() - begun)
         return answer

@@ -100,8 +100,8 @@ def _numpy(dtype: int) -> np.dtype[Any]:
     if name == "bfloat16":
         from ml_dtypes import bfloat16  # TensorFlow brings it
 
-        dtype: np.dtype[Any] = np.dtype(bfloat16)
-        return dtype
+        found: np.dtype[Any] = np.dtype(bfloat16)
+        return found
     if name.startswith("q"):                                            # TensorFlow's quantised types are numpy records
         return np.dtype([(name, name.replace("q", "", 1))])
     return np.dtype(name)
