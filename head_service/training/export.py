@@ -22,12 +22,14 @@ def export(model: Any, labels: Sequence[str], head: str, fingerprint: str, folde
     tf, _ = runtime()
     dimension = model.input_shape[1]
     module = tf.Module()
-    module.model = model
+    # Variables of the module's own: those of a Keras 3 model are not restored by TF-Serving's kind of session.
+    module.weights = [tf.Variable(variable.numpy()) for variable in model.trainable_variables]
+    module.fixed = [tf.Variable(variable.numpy()) for variable in model.non_trainable_variables]
     names = tf.constant(np.array([label.encode() for label in labels], dtype=object))  # [C]
 
     @tf.function(input_signature=[tf.TensorSpec([None, dimension], tf.float32, name="embedding")])  # type: ignore[untyped-decorator]
     def classify(embedding: Any) -> dict[str, Any]:
-        scores = model(embedding)  # [B, C]
+        scores, _ = model.stateless_call(module.weights, module.fixed, embedding)  # [B, C]
         return {
             "label": tf.gather(names, tf.argmax(scores, axis=1)),  # [B]
             "score": tf.reduce_max(scores, axis=1),  # [B]
