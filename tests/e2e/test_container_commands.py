@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,13 +40,10 @@ class Host:
             "/models": str(self.models),
             "--port=8500": f"--port={self.ports.heads}",
             "--rest_api_port=8501": f"--rest_api_port={self.ports.heads_rest}",
-            "/8501": f"/{self.ports.heads_rest}",
+            "/dev/tcp/127.0.0.1/8501": f"/dev/tcp/127.0.0.1/{self.ports.heads_rest}",
         }
-        mapped = []
-        for argument in argv:
-            for inside, outside in places.items():
-                argument = argument.replace(inside, outside)
-            mapped.append(argument)
+        inside = re.compile("|".join(rf"(?<![\w.-]){re.escape(place)}(?!\w)" for place in places))
+        mapped = [inside.sub(lambda found: places[found[0]], argument) for argument in argv]
         if mapped[0] == "/usr/bin/tensorflow_model_server":         # the stock image's binary; here ours, with its flags
             mapped[:1] = [str(BINARIES / "head-service"), "serve", "--binary=embedded"]
         elif (BINARIES / mapped[0]).exists():
