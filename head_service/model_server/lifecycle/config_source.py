@@ -20,7 +20,13 @@ def first_models(settings: SourceSettings) -> Models:
         log.info("Building single TensorFlow model file config:  model_name: %s model_base_path: %s",
                  settings.model_name, settings.model_base_path)
         return models_of(single(settings.model_name, settings.model_base_path))
-    return models_of(parse(_read(settings.config_file)))
+    text = _read(settings.config_file)
+    try:
+        config = parse(text)
+    except ServingError as error:
+        log.error("%s", error.message)              # scripts look for it among the log lines
+        raise invalid(f"Invalid protobuf file: '{settings.config_file}' ({error.message})") from error
+    return models_of(config)
 
 
 class ConfigFile:
@@ -31,7 +37,8 @@ class ConfigFile:
         self._poll_s = poll_s
         self._clock = clock
         self._due_at = clock()
-        self._last = ""
+        self._served = ""               # the text last returned
+        self._told = ""                 # the error last told
 
     def changed(self) -> Models | None:
         """The models, where it is time to look and the file says something new that can be served."""
@@ -40,15 +47,14 @@ class ConfigFile:
         self._due_at = self._clock() + self._poll_s
         try:
             text = _read(self._path)
-            if text == self._last:
-                return None
-            self._last = text
-            return models_of(parse(text))
+            models = models_of(parse(text)) if text != self._served else None
         except ServingError as error:
-            if str(error) != self._last:
+            if str(error) != self._told:
                 log.error("%s: what was served before is kept: %s", self._path, error)
-                self._last = str(error)
+                self._told = str(error)
             return None
+        self._served, self._told = text, ""
+        return models
 
 
 def _read(path: Path) -> str:
