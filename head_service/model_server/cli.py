@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from head_service.model_server.flags import Parsed, parse, usage
 from head_service.model_server.status import ServingError
@@ -48,6 +49,8 @@ def _serve(argv: Sequence[str], flags: Parsed) -> int:
         if found is not None:
             binary.become(found, argv, flags)
         settings = settings_of(flags)
+        if find_spec("tensorflow") is None:         # or every load would fail for it, try after try
+            raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
         from head_service.model_server.server import run
 
         run(settings)

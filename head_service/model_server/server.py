@@ -128,7 +128,8 @@ async def _grpc(settings: GrpcSettings, service: Service) -> AsyncIterator[None]
     with ThreadPoolExecutor(settings.threads, "grpc") as pool:
         server = await grpc_front.build(settings, service, pool)
         await server.start()
-        log.info("Running gRPC ModelServer at %s:%d ...", settings.host, settings.port)
+        for address in grpc_front.addresses(settings):
+            log.info("Running gRPC ModelServer at %s ...", address)
         try:
             yield
         finally:

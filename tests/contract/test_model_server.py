@@ -48,7 +48,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, exported: dict[int, Path]) 
     """Model `m`, version 7 (which multiplies by 1). Leave it unharmed."""
     folder = tmp_path_factory.mktemp("server")
     publish(exported[1], folder / "m", 7)
-    flags = [f"--grpc_socket_path={folder / 'socket'}", "--enable_grpc_healthcheck_service", "--rest_api_enable_cors_support"]
+    flags = [f"--grpc_socket_path={folder / 'socket'}", "--enable_grpc_healthcheck_service", "--rest_api_enable_cors_support",
+             "--rest_api_timeout_in_ms=2000"]
     found = ModelServer(folder / "run", "--model_name=m", f"--model_base_path={folder / 'm'}", *flags)
     try:
         yield found.ready()
@@ -322,6 +323,12 @@ def test_status_and_metadata_by_rest(server: ModelServer) -> None:
     signatures = found["metadata"]["signature_def"]["signature_def"]
     assert signatures["serving_default"]["inputs"]["x"]["dtype"] == "DT_FLOAT"
     assert "__saved_model_init_op" in signatures
+
+
+def test_a_rest_request_that_takes_too_long_is_ended(server: ModelServer) -> None:
+    body = {"signature_name": "slow", "inputs": 2_000_000}
+    reply = server.http.post("/v1/models/m:predict", json=body)
+    assert (reply.status_code, reply.json().keys()) == (504, {"error"})
 
 
 def test_gzip_bodies_are_inflated_and_broken_ones_are_empty(server: ModelServer) -> None:

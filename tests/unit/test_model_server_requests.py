@@ -219,6 +219,7 @@ LIST = "of 'instances' list. Error: INVALID_ARGUMENT: "
     ("{", FLOAT, "JSON Parse error: "),
     ('{"a": }', FLOAT, "JSON Parse error: Invalid value. at offset: 6"),
     ("[" * 100_000, FLOAT, "JSON Parse error: "),
+    ('{"inputs": ' + "[" * 300 + "]" * 300 + "}", FLOAT, "at most 62 dimensions"),
     ("[1]", FLOAT, "JSON Value: [\n    1\n] Is not object"),
     ("{}", FLOAT, "Missing 'inputs' or 'instances' key"),
     ('{"instances": [1], "inputs": 1}', FLOAT,

@@ -51,9 +51,16 @@ async def build(settings: GrpcSettings, service: Service, pool: Executor) -> grp
     ])
     if settings.health:
         await _add_health(server)
-    for address in _addresses(settings):
+    for address in addresses(settings):
         _bind(server, address)
     return server
+
+
+def addresses(settings: GrpcSettings) -> list[str]:
+    """Where the server listens, in gRPC's words."""
+    host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
+    tcp = [f"{host}:{settings.port}"] if settings.port else []
+    return tcp + ([f"unix:{settings.socket_path}"] if settings.socket_path else [])
 
 
 class Methods:
@@ -137,12 +144,6 @@ def _options(settings: GrpcSettings) -> list[tuple[str, Any]]:
     return list({**ours, **dict(settings.channel_arguments)}.items())
 
 
-def _addresses(settings: GrpcSettings) -> list[str]:
-    host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
-    tcp = [f"{host}:{settings.port}"] if settings.port else []
-    return tcp + ([f"unix:{settings.socket_path}"] if settings.socket_path else [])
-
-
 def _bind(server: grpc.aio.Server, address: str) -> None:
     try:
         server.add_insecure_port(address)
@@ -154,10 +155,9 @@ def _bind(server: grpc.aio.Server, address: str) -> None:
 
 async def _add_health(server: grpc.aio.Server) -> None:
     """SERVING from the first call on: the port opens only when models are loaded."""
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-    from grpc_health.v1._async import HealthServicer
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-    servicer = HealthServicer()
+    servicer = health.aio.HealthServicer()      # type: ignore[attr-defined]
     for name in HEALTH_NAMES:
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

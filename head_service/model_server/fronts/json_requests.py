@@ -19,6 +19,8 @@ from twohop.wire import tfserving_pb2 as wire
 
 Infos = Mapping[str, wire.TensorInfo]
 
+MAX_RANK = 62                   # numpy takes 64, of which the batch and a margin are kept
+
 _INT32, _INT64 = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1)
 # The range that a JSON integer must lie in; narrower types then wrap, as in C++.
 _RANGES: dict[int, tuple[int, int]] = {
@@ -136,6 +138,8 @@ def _columns(inputs: Any, infos: Infos) -> dict[str, Array]:
 
 def _dense(value: Any, dtype: int) -> _Dense:
     dense = _Dense(dtype, _shape_of(value), [])
+    if len(dense.shape) > MAX_RANK:
+        raise invalid(f"Lists are nested {len(dense.shape)} deep: a tensor has at most {MAX_RANK} dimensions")
     _fill(value, 0, dense)
     return dense
 

@@ -13,6 +13,7 @@ SHOWN_BYTES = 256
 BYTES = "surrogateescape"
 
 _DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(indent=4, ensure_ascii=False)
 _STRING_OR_SPECIAL = re.compile(r'"(?:[^"\\]|\\.)*"|[+-]?(?:NaN|Inf(?:inity)?)\b', re.DOTALL)
 _TYPES = {bool: "", int: "Number", float: "Number", str: "String", list: "Array", dict: "Object", type(None): "Null"}
 
@@ -37,7 +38,11 @@ def type_name(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """The value for an error's text, cut."""
-    text = json.dumps(value, indent=4, ensure_ascii=False).encode("utf-8", "replace")
+    text = b""
+    for piece in _ENCODER.iterencode(value):                # no more of a large one than is shown
+        text += piece.encode("utf-8", "replace")
+        if len(text) >= SHOWN_BYTES:
+            break
     return text[:SHOWN_BYTES].decode("utf-8", "ignore")
 
 

@@ -100,8 +100,9 @@ class RestApp:
                 request = wire.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
                 return _metadata_json(self._service.get_model_metadata(request))
             case "predict":
-                plain = _inflated(body) if "gzip" in _header(scope, b"content-encoding") else body
-                return await self._pace.do(spec.name, len(plain), lambda: self._predict(spec, plain))
+                if "gzip" in _header(scope, b"content-encoding"):       # nobody knows yet how large it is
+                    return await self._pace.do(spec.name, MAX_INFLATED_BYTES, lambda: self._predict(spec, _inflated(body)))
+                return await self._pace.do(spec.name, len(body), lambda: self._predict(spec, body))
             case action:
                 raise ServingError(
                     Code.UNIMPLEMENTED, f":{action} is not built yet in the embedded server; use :predict"
