@@ -85,7 +85,7 @@ def up(
     deployment = Deployment(folder, ports, repository)
     local.up(deployment, click.echo)
     show_status(deployment)
-    click.echo(f"\nThe gateway's page: http://127.0.0.1:{gateway_port}/   logs: {folder}   stop with: make undeploy")
+    click.echo(f"\nTry it: http://127.0.0.1:{gateway_port}/docs   logs: {folder}   stop with: make undeploy")
 
 
 @main.command()

@@ -159,9 +159,13 @@ def train(deployment: Deployment, heads: list[str], say: Say) -> None:
     for head in heads:
         say(f"training the sample head '{head}'")
         encoder = f"{LOOPBACK}:{deployment.ports.embedding}"
-        arguments = sample_heads.train_arguments(head, encoder, deployment.repository)
-        if subprocess.call(services.command("head-service", arguments), stdin=subprocess.DEVNULL):
+        arguments = [*sample_heads.train_arguments(head, encoder, deployment.repository), "--json"]
+        argv = services.command("head-service", arguments)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
             raise DeployFailed(f"training the sample head '{head}' failed; what it said is above")
+        report = json.loads(done.stdout)
+        say(f"  version {report['version']}, accuracy {report['validation']['accuracy']:.1%} on its validation rows")
 
 
 def down(folder: Path, say: Say) -> None:
