@@ -46,6 +46,6 @@ def describe(process: psutil.Process | None) -> str:
     if process is None:
         return "a process that this user cannot see"
     try:
-        return f"process {process.pid}: {' '.join(process.cmdline())[:100]}"
+        return f"process {process.pid}: {' '.join(' '.join(process.cmdline()).split())[:100]}"
     except psutil.Error:
         return f"process {process.pid}"
