@@ -22,7 +22,7 @@ from head_service.model_server.settings import SessionSettings
 from head_service.model_server.status import Code, ServingError
 from twohop.wire import tfserving_pb2 as wire
 
-INIT_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 _LONGEST_MS = 2**62
 _ON_CALLERS_THREAD = -1
 
@@ -133,7 +133,7 @@ def records(path: str) -> Iterator[bytes]:
 
 
 def _check_files(folder: Path) -> None:
-    if any((folder / name).exists() for name in INIT_GRAPHS):
+    if any((folder / name).exists() for name in GRAPHS):
         return
     if (folder / "export.meta").exists():
         raise ServingError(Code.UNIMPLEMENTED, f"SessionBundle is no longer supported: {folder}")

@@ -81,11 +81,13 @@ class ModelServer:
         self.channel.close()
         self.http.close()
         try:
-            return self.process.wait(PATIENCE_S)
+            code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
+        assert "Traceback" not in self.log, self.log
+        return code
 
 
 def export(folder: Path, factor: float) -> Path:
