@@ -18,6 +18,7 @@ from deploy.services import Service, is_ready
 STOP_S = 20.0
 POLL_S = 0.1
 TAIL_LINES = 25
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ProcessFailed(Exception):
@@ -90,12 +91,12 @@ class Processes:
     def _spawn(
         self, name: str, argv: Sequence[str], stdout: int, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        with (self.logs / f"{name}.log").open("ab") as log:
+        with (self.logs / f"{name}.log").open("ab") as log, signals_held_back():
             target = stdout if stdout == subprocess.PIPE else log
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=target, stderr=log, env=environment, start_new_session=True
             )
-        self._running.append((name, process))
+            self._running.append((name, process))
         return process
 
     def _failure(self, name: str, what: str) -> ProcessFailed:
@@ -114,13 +115,28 @@ def ended_by_signals() -> Iterator[None]:
     stopped change nothing."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        for number in watched:
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before: list[tuple[signal.Signals, Callable[[int, FrameType | None], object] | int | None]]
-    before = [(number, signal.signal(number, interrupt)) for number in watched]
+    with _handled_by(interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def signals_held_back() -> Iterator[None]:
+    """A signal that arrives meanwhile takes effect afterwards: between the birth of a process and our note of it,
+    an interruption would leave it running."""
+    arrived: list[int] = []
+    with _handled_by(lambda number, _: arrived.append(number)):
+        yield
+    for number in arrived:
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    before = [(number, signal.signal(number, handler)) for number in ENDING]
     try:
         yield
     finally:

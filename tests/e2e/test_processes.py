@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deploy.ports import free_ports
-from deploy.processes import Processes, ProcessFailed
+from deploy.processes import Processes, ProcessFailed, ended_by_signals
 from deploy.services import Service
 
 ROOT = Path(__file__).parents[2]
@@ -94,3 +94,22 @@ def test_a_signal_stops_every_process(tmp_path: Path, number: signal.Signals) ->
         os.kill(program.pid, number)
         assert program.wait(30) == 130
     assert ended(started)
+
+
+def test_a_signal_while_a_process_is_born_does_not_leave_it_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    born: list[int] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        """Ctrl-C arrives when the child runs and nobody has noted it yet."""
+
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)  # type: ignore[call-overload]
+            born.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    sleeper = service("sleeper", sys.executable, "-c", "import time; time.sleep(600)")
+    with pytest.raises(KeyboardInterrupt), ended_by_signals(), Processes(tmp_path) as processes:
+        processes.start(sleeper)
+    assert born
+    assert ended(born[0])
