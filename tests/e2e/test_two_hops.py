@@ -133,6 +133,28 @@ def test_vectors_of_another_encoder_are_refused_by_client_and_server(hops: Hops)
         heads.predict("mood", {"embedding": np.zeros((1, 384), np.float32)}, fingerprint=rich)
 
 
+def test_stock_stubs_get_the_answer_that_our_client_gets(hops: Hops) -> None:
+    predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason="tensorflow-serving-api is not installed")
+    stubs = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+    tensors = pytest.importorskip("tensorflow.core.framework.tensor_pb2")
+    with EmbeddingClient(hops.encoder) as encoder, HeadClient(hops.heads) as heads:
+        embedded = encoder.embed(TEXTS)
+        ours = heads.predict("mood", {"embedding": embedded.vectors}, fingerprint=embedded.fingerprint, all_scores=True)
+    request = predict.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "mood", embedded.fingerprint
+    tensor = tensors.TensorProto(dtype=1, float_val=embedded.vectors.ravel().tolist())
+    for size in embedded.vectors.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    request.inputs["embedding"].CopyFrom(tensor)
+    with grpc.insecure_channel(hops.heads) as channel:
+        reply = stubs.PredictionServiceStub(channel).Predict(request, timeout=30)
+    assert [label.decode() for label in reply.outputs["label"].string_val] == [answer.label for answer in ours]
+    assert list(reply.outputs["score"].float_val) == [answer.score for answer in ours]
+    scores = [list((answer.scores or {}).values()) for answer in ours]
+    assert list(reply.outputs["scores"].float_val) == [score for row in scores for score in row]
+    assert reply.model_spec.version.value == ours.version
+
+
 def test_evaluate_measures_through_both_hops_and_its_gate_decides(hops: Hops) -> None:
     arguments = [
         "evaluate", "--data", SAMPLES / "sentiment.test.tsv", "--train", SAMPLES / "sentiment.train.tsv", "--head", "mood",
