@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from services import EmbeddingProcess
+
+# A shell starts what it runs in the background with SIGINT ignored, and that is inherited: the tests that press Ctrl-C
+# must not depend on how they were started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
