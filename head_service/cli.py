@@ -79,6 +79,7 @@ def train(**flags: Any) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     with EmbeddingClient(flags["encoder"], token=flags["token"], tls=tls_of(flags)) as client:
         outcome = training.train(order, client)
+    remark(outcome.notes)
     answer(flags, report.document(outcome), report.lines(outcome, order, flags["encoder"]))
 
 
@@ -122,6 +123,7 @@ def evaluate(**flags: Any) -> int:
     security = {"token": flags["token"], "tls": tls_of(flags)}
     with TwoHop(flags["encoder"], flags["heads"], **security) as hops, EmbeddingClient(flags["encoder"], **security) as hop_1:
         found = evaluation.evaluate(order, hops, hop_1)
+    remark(found.notes)
     answer(flags, report.document(found), report.lines(found))
     return 1 if found.failed else 0
 
@@ -200,6 +202,12 @@ def answer(flags: dict[str, Any], document: dict[str, Any], lines: Iterable[str]
     else:
         for line in lines:
             click.echo(line)
+
+
+def remark(notes: Iterable[str]) -> None:
+    """Beside the result, so that --json keeps them too."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 def default_vectors() -> Path:

@@ -39,8 +39,9 @@ def logistic_regression(
     tried: list[tuple[float, float]] = []
     worse = 0
     with progress("fitting logistic regression", len(STRENGTHS) + 1, unit="fits") as advance:
+        model = _model(warm_start=True)  # each fit starts from the one before
         for strength in STRENGTHS:
-            model = _fitted(vectors[~held], truth[~held], strength)
+            _fit(model.set_params(C=strength), vectors[~held], truth[~held])
             figures = _figures(model, vectors[held], truth[held])
             improved = any(figures[at] > max((old[at] for old in tried), default=-np.inf) for at in (0, 1))
             worse = 0 if improved else worse + 1
@@ -51,18 +52,23 @@ def logistic_regression(
             if worse == PATIENCE:
                 break
         assert best is not None
-        final = _fitted(vectors, truth, best[1])
+        final = _fit(_model(C=best[1]), vectors, truth)
         advance(len(STRENGTHS) - len(tried) + 1)
     return metrics.accuracy(np.array(test_labels), final.predict(test_vectors))
 
 
-def _fitted(vectors: Vectors, truth: npt.NDArray[np.str_], strength: float) -> Any:
-    from sklearn.exceptions import ConvergenceWarning
+def _model(**settings: Any) -> Any:
     from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=MAX_ITERATIONS, **settings)
+
+
+def _fit(model: Any, vectors: Vectors, truth: npt.NDArray[np.str_]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(vectors, truth)
+        return model.fit(vectors, truth)
 
 
 def _figures(model: Any, vectors: Vectors, truth: npt.NDArray[np.str_]) -> tuple[float, float]:

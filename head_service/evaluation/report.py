@@ -44,8 +44,6 @@ def lines(found: Evaluation) -> Iterator[str]:
         yield ""
         yield "  most often confused (true -> given)"
         yield from (f"  {count:5}  {true} -> {given}" for count, true, given in mistaken)
-    for note in found.notes:
-        yield f"note: {note}"
     for requirement in found.failed:
         yield f"FAILED: {requirement} is required"
 

@@ -49,8 +49,6 @@ def lines(outcome: Outcome, order: Order, encoder_address: str) -> Iterator[str]
         f"validation  accuracy {figures['accuracy']:.4f}, macro F1 {figures['macro_f1']:.4f}, "
         f"calibration error {figures['calibration_error']:.4f}; then trained on all rows"
     )
-    for note in outcome.notes:
-        yield f"note        {note}"
     yield f"version     {manifest.version} in {outcome.published.path}, {outcome.seconds:.1f} s"
     yield ""
     repository = order.repository
