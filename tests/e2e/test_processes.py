@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deploy.ports import free_ports
-from deploy.processes import Processes, ProcessFailed, ended_by_signals
+from deploy.processes import Processes, ProcessFailed
 from deploy.services import Service
 
 ROOT = Path(__file__).parents[2]
@@ -96,20 +96,27 @@ def test_a_signal_stops_every_process(tmp_path: Path, number: signal.Signals) ->
     assert ended(started)
 
 
-def test_a_signal_while_a_process_is_born_does_not_leave_it_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    born: list[int] = []
+def test_a_signal_while_a_process_is_born_does_not_leave_it_behind(tmp_path: Path) -> None:
+    code = f"""
+        import signal, subprocess, sys
+        from pathlib import Path
+        from deploy.processes import Processes, ended_by_signals
+        from deploy.services import Service
 
-    class Interrupted(subprocess.Popen[bytes]):
-        """Ctrl-C arrives when the child runs and nobody has noted it yet."""
+        class Interrupted(subprocess.Popen):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                print(self.pid, flush=True)
+                signal.raise_signal(signal.SIGINT)      # the child runs, and nobody has noted it yet
 
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, **kwargs)  # type: ignore[call-overload]
-            born.append(self.pid)
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    sleeper = service("sleeper", sys.executable, "-c", "import time; time.sleep(600)")
-    with pytest.raises(KeyboardInterrupt), ended_by_signals(), Processes(tmp_path) as processes:
-        processes.start(sleeper)
-    assert born
-    assert ended(born[0])
+        subprocess.Popen = Interrupted
+        try:
+            with ended_by_signals(), Processes(Path({str(tmp_path)!r})) as processes:
+                processes.start(Service("s", (sys.executable, "-c", "import time; time.sleep(600)"), (), ()))
+        except KeyboardInterrupt:
+            sys.exit(130)
+    """
+    argv = [sys.executable, "-c", textwrap.dedent(code)]
+    program = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert program.returncode == 130
+    assert ended(int(program.stdout))
