@@ -41,7 +41,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
         def advance(count: int) -> None:
             bar.advance(task, count)
             done = bar.tasks[0].completed
-            bar.update(task, rate=f"{done / max(1e-9, time.monotonic() - begun):.0f} {unit}/s")
+            bar.update(task, rate=f"{done / max(1e-9, time.monotonic() - begun):.3g} {unit}/s")
 
         yield advance
 
@@ -58,6 +58,6 @@ def _lines(what: str, total: int, unit: str) -> Advance:
             told = now
             rate = done / (now - begun)
             left_s = (total - done) / rate
-            print(f"{what}: {done} of {total} {unit}, {rate:.0f}/s, {left_s:.0f} s left", file=sys.stderr, flush=True)
+            print(f"{what}: {done} of {total} {unit}, {rate:.3g}/s, {left_s:.0f} s left", file=sys.stderr, flush=True)
 
     return advance
