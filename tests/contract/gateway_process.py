@@ -7,14 +7,15 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
+import services
 
 PROGRAM = Path(sys.executable).with_name("head-service")
 PATIENCE_S = 20.0
+until = partial(services.until, patience_s=PATIENCE_S)
 
 
 class GatewayProcess:
@@ -58,13 +59,3 @@ class GatewayProcess:
             self.process.kill()
             self.process.wait()
             raise
-
-
-def until(found: Callable[[], object]) -> object:
-    """What `found` returns, once that is true."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if result := found():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"not within {PATIENCE_S:.0f} s")

@@ -5,35 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
+import services
+
+from deploy.ports import free_ports
 
 PROGRAM = Path(sys.executable).with_name("head-service")
 PATIENCE_S = 90.0
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def until(found: Callable[[], object], patience_s: float = PATIENCE_S) -> Any:
-    """What `found` returns, once that is true."""
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        if result := found():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"not within {patience_s:.0f} s")
+until = partial(services.until, patience_s=PATIENCE_S)
 
 
 class ModelServer:
@@ -42,7 +28,7 @@ class ModelServer:
     def __init__(self, folder: Path, *flags: str, rest: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log, self._out = folder / "stderr.log", folder / "stdout.log"
-        self.port, self.rest_port = free_port(), free_port()
+        self.port, self.rest_port = free_ports(2)
         ports = [f"--port={self.port}"] if not any(flag.startswith("--port=") for flag in flags) else []
         ports += [f"--rest_api_port={self.rest_port}"] if rest else []
         with self._log.open("wb") as log, self._out.open("wb") as out:

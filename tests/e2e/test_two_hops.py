@@ -14,9 +14,9 @@ import grpc
 import httpx
 import numpy as np
 import pytest
-from contract.model_server_process import free_port
 from services import EmbeddingProcess, until
 
+from deploy.ports import free_ports
 from twohop import EmbeddingClient, EncoderMismatch, HeadClient, TwoHop
 from twohop.tensors import to_proto
 from twohop.wire import tfserving_pb2 as wire
@@ -40,7 +40,7 @@ class Hops:
     def __init__(self, encoder: str, repository: Path, logs: Path) -> None:
         self.encoder = encoder
         self.repository = repository
-        self.heads, self.gateway = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.heads, self.gateway = (f"127.0.0.1:{port}" for port in free_ports(2))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._logs = logs
 
