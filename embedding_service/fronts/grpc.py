@@ -5,9 +5,11 @@ Requests are parsed here and not by gRPC, whose own deserialiser would answer by
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import grpc
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 SERVICE = "twohop.embedding.v1.EmbeddingService"
 RETRY_S = 0.5
+LAST_WORDS_S = 0.5      # for replies that are being written
 
 Context = Any       # grpc.aio.ServicerContext, whose stubs are incomplete
 
@@ -41,6 +44,7 @@ class GrpcFront:
         self._keys = keys
         self._max_requests = max_requests
         self._under_way = 0
+        self._idle = asyncio.Event()
         self._health: Any = health.aio.HealthServicer()      # type: ignore[attr-defined]  # the stubs lack it
         self._server: Any = None
 
@@ -68,10 +72,18 @@ class GrpcFront:
             await self._health.set(name, status)
 
     async def close(self, drain_s: float) -> None:
-        """No new calls from here on; those under way have `drain_s` seconds."""
+        """Those under way have `drain_s` seconds; who asks anew is told to ask elsewhere. The server is stopped once it is
+        idle: what reaches a gRPC server that stops is cancelled, and a caller could not tell why."""
         if self._server is not None:
             await self.say_ready(False)
-            await self._server.stop(drain_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._until_idle(), drain_s)
+            await self._server.stop(LAST_WORDS_S)
+
+    async def _until_idle(self) -> None:
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
 
     # --- the calls
 
@@ -99,6 +111,7 @@ class GrpcFront:
             await _abort(context, ModelError("the request failed unexpectedly; the server's log says why"))
         finally:
             self._under_way -= 1
+            self._idle.set()
 
     def _let_in(self, context: Context) -> None:
         self._keys.check(next((value for key, value in context.invocation_metadata() or () if key == "authorization"), None))
@@ -106,6 +119,8 @@ class GrpcFront:
             raise Overloaded(f"{self._max_requests} requests are under way: come again", retry_after_s=RETRY_S)
         if self._lifecycle.phase is Phase.STARTING:
             raise Unavailable("the service is starting", retry_after_s=RETRY_S)
+        if self._lifecycle.phase is Phase.DRAINING:
+            raise Unavailable("the service is going down: ask elsewhere, or later", retry_after_s=RETRY_S)
 
     async def _embed(self, message: bytes, context: Context) -> bytes:
         left_s = context.time_remaining()

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from twohop.addresses import Address
 from twohop.balance import Endpoint, pick
 from twohop.deadline import Deadline
-from twohop.errors import Cancelled, DeadlineExceeded, Overloaded, TwoHopError, Unavailable
-from twohop.retry import delay_s
+from twohop.errors import DeadlineExceeded, TwoHopError
+from twohop.retry import REFUSALS, delay_s
 from twohop.transport import Method, Reply, Request, Transport
 
 log = logging.getLogger("twohop")
@@ -67,13 +67,15 @@ class Remote:
         return reply
 
     def _weigh(self, error: TwoHopError, endpoint: Endpoint, past: _Attempts, deadline: Deadline) -> float | None:
+        if self.transport.is_closed:
+            return None
         past.failures += 1
         past.tried.add(endpoint)
         elsewhere = len(past.tried) < len(self.endpoints)
         delay = delay_s(
             error, failures=past.failures, elsewhere=elsewhere, left_s=deadline.left_s(), chance=self._rng.random()
         )
-        if isinstance(error, (Unavailable, Overloaded)):
+        if isinstance(error, REFUSALS):
             past.refusal = error
             endpoint.refuse(deadline.clock(), error.retry_after_s)
         if delay is not None:
@@ -87,7 +89,7 @@ class Remote:
     def _named(self, error: TwoHopError, endpoint: Endpoint, past: _Attempts, deadline: Deadline) -> TwoHopError:
         if isinstance(error, DeadlineExceeded) and past.refusal is not None:
             error = past.refusal
-        if not isinstance(error, (Unavailable, Overloaded, DeadlineExceeded, Cancelled)):
+        if not isinstance(error, (*REFUSALS, DeadlineExceeded)):
             return error
         where = f"{self.service} at {endpoint.address}"
         if isinstance(error, DeadlineExceeded):

@@ -1,12 +1,15 @@
 """When to ask again: the whole policy, as a function of values. gRPC's own retries are off.
 
-Only refusals are asked again: Unavailable and Overloaded. Every call of ours is a pure function of its request, so a
-second one does no harm; anything else (a deadline passed, an error of the model) would only cost more of the same.
+Only refusals are asked again: Unavailable, Overloaded, and Cancelled, which for a call that nobody here gave up means that its
+server stopped when it arrived. Every call of ours is a pure function of its request, so a second one does no harm; anything
+else (a deadline passed, an error of the model) would only cost more of the same.
 """
 
 from __future__ import annotations
 
-from twohop.errors import Overloaded, TwoHopError, Unavailable
+from twohop.errors import Cancelled, Overloaded, TwoHopError, Unavailable
+
+REFUSALS = (Unavailable, Overloaded, Cancelled)
 
 FIRST_S = 0.1
 LARGEST_S = 1.0
@@ -21,7 +24,7 @@ def delay_s(error: TwoHopError, *, failures: int, elsewhere: bool, left_s: float
     in [0, 1). A server that says when to come again is not asked earlier, and a little later by chance; otherwise the
     wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
     """
-    if not isinstance(error, (Unavailable, Overloaded)):
+    if not isinstance(error, REFUSALS):
         return None
     if elsewhere:
         delay = 0.0

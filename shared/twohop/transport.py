@@ -46,6 +46,8 @@ class Method(Generic[Request, Reply]):
 
 
 class Transport(Protocol):
+    is_closed: bool
+
     async def call(self, address: Address, method: Method[Request, Reply], request: Request, timeout_s: float) -> Reply: ...
 
     async def sleep(self, seconds: float) -> None: ...
@@ -80,7 +82,7 @@ class BlockingTransport:
         self._lock = threading.Lock()
         self._channels: dict[Address, grpc.Channel] = {}
         self._callables: dict[tuple[Address, str], Callable[..., Any]] = {}
-        self._closed = False
+        self.is_closed = False
 
     async def call(self, address: Address, method: Method[Request, Reply], request: Request, timeout_s: float) -> Reply:
         ask = self._callables.get((address, method.path)) or self._open(address, method)
@@ -90,7 +92,7 @@ class BlockingTransport:
         except grpc.RpcError as error:
             raise _read_error(error, address, method) from None
         except ValueError as error:         # grpc says so of a closed channel
-            if self._closed:
+            if self.is_closed:
                 raise Cancelled("the client is closed") from error
             raise
 
@@ -115,13 +117,13 @@ class BlockingTransport:
 
     async def close(self) -> None:
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             for opened in self._channels.values():
                 opened.close()
 
     def _open(self, address: Address, method: Method[Request, Reply]) -> Callable[..., Any]:
         with self._lock:
-            if self._closed:
+            if self.is_closed:
                 raise Cancelled("the client is closed")
             if address not in self._channels:
                 self._channels[address] = channel.open_blocking(address, self._tls)
@@ -141,7 +143,7 @@ class AsyncTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: dict[Address, grpc.aio.Channel] = {}
         self._callables: dict[tuple[Address, str], Callable[..., Any]] = {}
-        self._closed = False
+        self.is_closed = False
 
     async def call(self, address: Address, method: Method[Request, Reply], request: Request, timeout_s: float) -> Reply:
         ask = self._open(address, method)
@@ -152,7 +154,7 @@ class AsyncTransport:
             raise _read_error(error, address, method) from None
         except (asyncio.CancelledError, grpc.aio.UsageError) as error:
             task = asyncio.current_task()
-            if self._closed and not (task is not None and task.cancelling()):
+            if self.is_closed and not (task is not None and task.cancelling()):
                 raise Cancelled("the client is closed") from error
             raise
 
@@ -177,12 +179,12 @@ class AsyncTransport:
         return work.results()
 
     async def close(self) -> None:
-        self._closed = True
+        self.is_closed = True
         for opened in self._channels.values():
             await opened.close(None)
 
     def _open(self, address: Address, method: Method[Request, Reply]) -> Callable[..., Any]:
-        if self._closed:
+        if self.is_closed:
             raise Cancelled("the client is closed")
         loop = asyncio.get_running_loop()
         if loop is not self._loop:

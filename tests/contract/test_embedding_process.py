@@ -208,6 +208,8 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGTERM)
         until(lambda: "draining" in service.log())
         assert service.process.poll() is None
+        with EmbeddingClient(service.address) as late, pytest.raises(Unavailable, match="going down"):
+            late.embed(["now?"], timeout_s=1)
         assert service.stop() == -signal.SIGTERM
         assert isinstance(future.exception(), grpc.RpcError)
 

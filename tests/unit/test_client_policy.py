@@ -15,7 +15,7 @@ from twohop.balance import Endpoint, pick
 from twohop.deadline import Deadline, deadlines
 from twohop.errors import ON_THE_WIRE, DeadlineExceeded, InvalidInput, NotFound, Overloaded, TwoHopError, Unavailable
 from twohop.remote import Remote
-from twohop.retry import LARGEST_S, delay_s
+from twohop.retry import LARGEST_S, REFUSALS, delay_s
 from twohop.transport import Method, run
 from twohop.wire import embedding_pb2 as wire
 
@@ -92,7 +92,7 @@ def test_a_time_named_in_the_call_bounds_all_of_it_and_the_default_each_request(
 @pytest.mark.parametrize("kind", ON_THE_WIRE)
 def test_only_refusals_are_asked_again(kind: type[TwoHopError]) -> None:
     delay = delay_s(kind("x"), failures=1, elsewhere=True, left_s=10, chance=0.5)
-    assert (delay is not None) == (kind in (Unavailable, Overloaded))
+    assert (delay is not None) == (kind in REFUSALS)
 
 
 def test_another_address_is_asked_at_once() -> None:
@@ -143,6 +143,8 @@ def test_an_address_that_refused_rests_unless_no_other_is_left() -> None:
 
 class Scripted:
     """Answers from a list; time passes only where the client waits, or an answer says so."""
+
+    is_closed = False
 
     def __init__(self, *answers: Any) -> None:
         self.now, self.answers, self.asked = 0.0, list(answers), []
