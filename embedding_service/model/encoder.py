@@ -15,12 +15,12 @@ from typing import Any
 
 from embedding_service.model.checkpoint import Checkpoint
 from embedding_service.model.fingerprint import fingerprint, hash_vocabulary, hash_weights, needed_tensors
-from embedding_service.model.loaded_encoders import ENGINES, PRECISIONS, Encoders, Item
+from embedding_service.model.loaded_encoders import ENGINES, PRECISIONS, Encoders, Item, Output
 from embedding_service.model.spec import EncoderSpec, parse_models
 from embedding_service.model.tokenizer import Tokenizer, Tokens
 from twohop.errors import NotFound
 
-__all__ = ["ENGINES", "PRECISIONS", "Encoder", "Encoders", "Item", "Tokens", "describe_encoders", "find_encoder"]
+__all__ = ["ENGINES", "PRECISIONS", "Encoder", "Encoders", "Item", "Output", "Tokens", "describe_encoders", "find_encoder"]
 
 
 @dataclass(frozen=True)

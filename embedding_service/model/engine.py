@@ -45,19 +45,27 @@ class Part:
 
 
 class Engine(Protocol):
-    """One set of weights, ready to run; for one caller at a time."""
+    """One set of weights, ready to run."""
 
     @property
     def numerics(self) -> str:
         """The numerics class: engine and precision, such as `openvino-bf16`."""
 
     @property
-    def tokens_per_batch(self) -> int:
-        """With so many tokens in a pack the engine runs at full speed; more only make it longer."""
+    def streams(self) -> int:
+        """So many packs run at the same time, each on its own share of the machine, from a thread each."""
 
-    def run(self, pack: Pack) -> Iterator[Part]:
+    @property
+    def tokens_per_batch(self) -> int:
+        """With so many tokens in a pack a stream runs at full speed; more only make it longer."""
+
+    def run(self, pack: Pack, stream: int | None = None) -> Iterator[Part]:
         """Every sequence of the pack in exactly one part, in any order; states of all layers the engine was built to
-        give, up to the sequence's `top`."""
+        give, up to the sequence's `top`.
+
+        `stream`: 0 … streams - 1, one pack at a time on each; None: this pack alone, on the whole machine, which is
+        the fastest for a little work and wastes part of the machine on much.
+        """
 
     def warm_up(self, longest: int) -> None:
         """Runs every shape that sequences of up to `longest` tokens can take, so that none is seen first by a caller."""

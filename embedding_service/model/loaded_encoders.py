@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,16 @@ Vectors = NDArray[np.float32]
 Item = tuple[int, NDArray[np.int32], NDArray[np.int32] | None]
 
 
+class Output(NamedTuple):
+    """Of one `run`, in the order of its items: float32 [rows, dimension] each, one row or (token encoder) one per token; and
+    the tokens that were computed beside the texts, to fill blocks."""
+
+    vectors: list[Vectors]
+    filler: int
+
+
 class Encoders:
-    """All encoders of a worker, ready to run: one engine per set of weights. For one caller at a time."""
+    """All encoders of a worker, ready to run: one engine per set of weights."""
 
     def __init__(
         self, specs: Sequence[EncoderSpec], engines: dict[Path, Engine], poolers: dict[Path, tuple[Vectors, Vectors]]
@@ -36,7 +45,6 @@ class Encoders:
         self._specs = tuple(specs)
         self._engines = engines
         self._poolers = poolers
-        self.filler = 0         # tokens that the last `run` computed beside its texts, to fill blocks
 
     @classmethod
     def load(cls, models: Sequence[str] = (), *, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Encoders:
@@ -73,32 +81,38 @@ class Encoders:
         return next(iter(self._engines.values())).numerics
 
     @property
+    def streams(self) -> int:
+        """So many `run`s keep the whole machine busy, one on each stream, from a thread each."""
+        return next(iter(self._engines.values())).streams
+
+    @property
     def tokens_per_batch(self) -> int:
-        """So many tokens in one `run` keep the engine at full speed; more only make it longer."""
+        """So many tokens in one `run` keep a stream at full speed; more only make it longer."""
         return next(iter(self._engines.values())).tokens_per_batch
 
-    def run(self, items: Sequence[Item]) -> list[Vectors]:
-        """Per item float32 [rows, dimension]: one row, or one per token for a token encoder. Any mix of encoders.
+    def run(self, items: Sequence[Item], stream: int | None = None) -> Output:
+        """Vectors of the items, of any mix of encoders. `stream` None: on the whole machine, with nothing beside it.
 
         Raises ModelError, naming the item, for tokens that this encoder cannot take.
         """
         for number, item in enumerate(items):
             self._refuse_impossible(number, item)
         results: list[Vectors | None] = [None] * len(items)
-        self.filler = -sum(len(ids) for _, ids, _ in items)
+        computed = 0
         for folder, engine in self._engines.items():
             own = [number for number, (encoder, _, _) in enumerate(items) if self._specs[encoder].folder == folder]
             if not own:
                 continue
             pack, counted = self._pack([items[number] for number in own])
-            for part in engine.run(pack):
-                self.filler += next(len(array) for array in part.states.values())
+            for part in engine.run(pack, stream):
+                computed += next(len(array) for array in part.states.values())
                 for sequence, start in zip(part.sequences, part.starts, strict=True):
                     rows = slice(start, start + pack.lengths[sequence])
                     states = {layer: array[rows] for layer, array in part.states.items()}
                     spec = self._specs[items[own[sequence]][0]]
                     results[own[sequence]] = self._vectors(spec, states, counted[sequence])
-        return [vectors for vectors in results if vectors is not None]
+        vectors = [each for each in results if each is not None]
+        return Output(vectors, computed - sum(len(ids) for _, ids, _ in items))
 
     def _refuse_impossible(self, number: int, item: Item) -> None:
         encoder, ids, _ = item
@@ -143,7 +157,7 @@ class Encoders:
         tokenizer = Tokenizer.load(checkpoint.folder, min(spec.max_length for spec in self._specs))
         golden = tokenizer.encode_batch(numerics.GOLDEN_TEXTS)
         items: list[Item] = [(encoder, tokens.ids, tokens.types) for encoder in range(len(self._specs)) for tokens in golden]
-        got = self.run(items)
+        got = self.run(items).vectors
         _, counted = self._pack(items)
         layers = {layer for spec in self._specs for layer in spec.layers}
         references: dict[tuple[bool, int], dict[int, Vectors]] = {}

@@ -3,15 +3,13 @@
 The only importer of openvino. For each layer at which some encoder ends there is one compiled model (for minilm and tokens:
 one that ends at 6, one at 4) over the same constants; a feed runs on the shortest that suffices.
 
-One feed runs on all threads, which is fastest for a single text; where there are several, each core takes a feed of its own
-(one stream per thread), which is 8 % faster in batches.
+A pack runs on all threads, which is fastest for a single text, or on a stream that has a core of its own, which is 8 % faster
+per core in batches: the scheduler decides.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 import openvino as ov
@@ -29,7 +27,7 @@ MOST_STREAMS = 16
 
 
 class OpenVinoEngine:
-    """`layers`: the hidden states that encoders need; `tops`: the layers at which encoders end. One caller at a time."""
+    """`layers`: the hidden states that encoders need; `tops`: the layers at which encoders end."""
 
     def __init__(
         self, checkpoint: Checkpoint, layers: Sequence[int], tops: Sequence[int], *, precision: str, threads: int
@@ -37,17 +35,18 @@ class OpenVinoEngine:
         core = ov.Core()
         self._precision = _precision(core, precision)
         self._positions = checkpoint.architecture.positions
-        self._streams = min(threads, MOST_STREAMS)
+        self.streams = min(threads, MOST_STREAMS)
         # At float32, blocks of multiples of 16 tokens give the same bits for a text wherever it lies; others move by 7e-6.
         self._step = 16 if self._precision == "f32" else STEP
         constants = Constants(checkpoint)
-        self._alone: dict[int, ov.InferRequest] = {}
-        self._streamed: dict[int, list[ov.InferRequest]] = {}
+        self._wide: dict[int, ov.InferRequest] = {}
+        self._narrow: list[dict[int, ov.InferRequest]] = [{} for _ in range(self.streams)]
         for top in sorted(set(tops)):
             model = build(constants, top, layers)
-            self._alone[top] = self._compile(core, model, threads, 1)[0]
-            if self._streams > 1:
-                self._streamed[top] = self._compile(core, model, self._streams, self._streams)
+            self._wide[top] = self._compile(core, model, threads, 1)[0]
+            requests = self._compile(core, model, threads, self.streams) if self.streams > 1 else [self._wide[top]]
+            for of_stream, request in zip(self._narrow, requests, strict=True):
+                of_stream[top] = request
 
     def _compile(self, core: ov.Core, model: ov.Model, threads: int, streams: int) -> list[ov.InferRequest]:
         options = {"INFERENCE_PRECISION_HINT": self._precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams,
@@ -61,56 +60,30 @@ class OpenVinoEngine:
 
     @property
     def tokens_per_batch(self) -> int:
-        return FEED_TOKENS * self._streams
+        return FEED_TOKENS
 
-    def run(self, pack: Pack) -> Iterator[Part]:
-        feeds = [fill(pack, placement, self._positions) for placement in place(pack.lengths, step=self._step)]
-        together = len(feeds) // self._streams * self._streams if self._streams > 1 else 0
-        yield from self._run_streamed(feeds[:together])
-        for feed in feeds[together:]:
-            request = self._alone[self._top(feed)]
+    def run(self, pack: Pack, stream: int | None = None) -> Iterator[Part]:
+        requests = self._wide if stream is None else self._narrow[stream]
+        for placement in place(pack.lengths, step=self._step):
+            feed = fill(pack, placement, self._positions)
+            request = requests[self._top(feed)]
             request.infer(feed.inputs, share_inputs=True, share_outputs=True)
             yield _part(feed, request)
-
-    def _run_streamed(self, feeds: Sequence[Feed]) -> Iterator[Part]:
-        """A stream takes its next feed when its last has been used, in order: the caller pools one while others run."""
-        waiting = iter(feeds)
-        running: deque[tuple[Feed, ov.InferRequest, int]] = deque()
-        for stream, feed in enumerate(islice(waiting, self._streams)):
-            running.append(self._start(feed, stream))
-        try:
-            while running:
-                feed, request, stream = running.popleft()
-                request.wait()
-                yield _part(feed, request)
-                following = next(waiting, None)
-                if following is not None:
-                    running.append(self._start(following, stream))
-        finally:
-            for _, request, _ in running:       # the caller gave up half way: no request may still be busy for the next pack
-                request.wait()
-
-    def _start(self, feed: Feed, stream: int) -> tuple[Feed, ov.InferRequest, int]:
-        request = self._streamed[self._top(feed)][stream]
-        request.start_async(feed.inputs, share_inputs=True)
-        return feed, request, stream
 
     def warm_up(self, longest: int) -> None:
         """A model's first feed costs 20 to 30 ms (its weights are packed then), a shape's first 2 to 5 ms: that matters for
         small feeds, so those are run, and one full feed everywhere."""
         full = filler(FEED_TOKENS // BLOCK, BLOCK)
         small = [filler(blocks, size) for blocks, size in shapes(longest, step=self._step) if blocks * size <= FEED_TOKENS // 2]
-        for request in self._alone.values():
+        for request in self._wide.values():
             for feed in (full, *small):
                 request.infer(feed.inputs, share_inputs=True, share_outputs=True)
-        for requests in self._streamed.values():
-            for request in requests:
-                request.start_async(full.inputs, share_inputs=True)
-            for request in requests:
-                request.wait()
+        for requests in self._narrow if self.streams > 1 else ():
+            for request in requests.values():
+                request.infer(full.inputs, share_inputs=True, share_outputs=True)
 
     def _top(self, feed: Feed) -> int:
-        return next(top for top in self._alone if top >= feed.top)
+        return next(top for top in self._wide if top >= feed.top)
 
 
 def _part(feed: Feed, request: ov.InferRequest) -> Part:

@@ -23,9 +23,9 @@ import numpy as np
 
 from embedding_service.model.encoder import Encoders
 from embedding_service.model.encoder import Item as Triple
+from embedding_service.model.encoder import Output
 from embedding_service.serving import frames
 from embedding_service.serving.frames import HEADER, Done, Kind, Ready
-from embedding_service.serving.item import Vectors
 from twohop.errors import Failed, ModelError, TwoHopError
 from twohop_service import logs
 
@@ -56,10 +56,7 @@ class Model(Protocol):
     @property
     def tokens_per_batch(self) -> int: ...
 
-    @property
-    def filler(self) -> int: ...
-
-    def run(self, items: Sequence[Triple]) -> list[Vectors]: ...
+    def run(self, items: Sequence[Triple], stream: int | None = None) -> Output: ...
 
 
 def command(plan: Plan, descriptor: int) -> list[str]:
@@ -147,7 +144,7 @@ def _receive(link: socket.socket, size: int) -> bytes | None:
 def _answer(model: Model, batch: int, payload: bytes) -> bytes:
     began = time.perf_counter()
     try:
-        vectors = model.run(frames.unpack_run(payload))
+        vectors, filler = model.run(frames.unpack_run(payload))
         if not all(np.isfinite(array).all() for array in vectors):
             raise ModelError("this input breaks the model: its vectors are not finite")
     except TwoHopError as error:
@@ -156,7 +153,7 @@ def _answer(model: Model, batch: int, payload: bytes) -> bytes:
         log.exception("a batch failed")
         wrong = ModelError(f"this input breaks the model ({type(error).__name__})")
         return frames.frame(Kind.RAISED, batch, frames.pack_object(wrong))
-    return frames.frame(Kind.DONE, batch, frames.pack_done(Done(vectors, time.perf_counter() - began, model.filler)))
+    return frames.frame(Kind.DONE, batch, frames.pack_done(Done(vectors, time.perf_counter() - began, filler)))
 
 
 if __name__ == "__main__":

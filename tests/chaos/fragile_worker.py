@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedding_service.model.encoder import Item
-from embedding_service.serving.item import Vectors
+from embedding_service.model.encoder import Item, Output
 from embedding_service.serving.worker import Plan, main
 from twohop.errors import Failed
 
@@ -25,17 +24,16 @@ KILLS, RAISES, NOT_A_NUMBER = 13, 14, 15
 class FragileModel:
     numerics = "fragile-f32"
     tokens_per_batch = 64
-    filler = 0
 
-    def run(self, items: Sequence[Item]) -> list[Vectors]:
+    def run(self, items: Sequence[Item], stream: int | None = None) -> Output:
         tokens = {int(token) for _, ids, _ in items for token in ids}
         if KILLS in tokens:
             os.kill(os.getpid(), signal.SIGKILL)
         if RAISES in tokens:
             raise ValueError("no")
-        return [
-            np.array([[float("nan") if NOT_A_NUMBER in ids else ids[0], len(ids)]], np.float32) for _, ids, _ in items
-        ]
+        return Output(
+            [np.array([[float("nan") if NOT_A_NUMBER in ids else ids[0], len(ids)]], np.float32) for _, ids, _ in items], 0
+        )
 
 
 def load(plan: Plan) -> FragileModel:

@@ -52,7 +52,7 @@ def expected(encoder: int, states: dict[int, np.ndarray]) -> np.ndarray:
 def test_float32_vectors_agree_with_the_reference_to_one_hundred_thousandth(
     encoder: int, truth: list[dict[int, np.ndarray]]
 ) -> None:
-    for got, states in zip(loaded("f32").run(items_of(sample(), encoder)), truth, strict=True):
+    for got, states in zip(loaded("f32").run(items_of(sample(), encoder)).vectors, truth, strict=True):
         want = expected(encoder, states)
         assert got.shape == want.shape
         assert got.dtype == np.float32
@@ -63,7 +63,7 @@ def test_float32_vectors_agree_with_the_reference_to_one_hundred_thousandth(
 def test_bfloat16_vectors_point_where_the_reference_points(encoder: int, truth: list[dict[int, np.ndarray]]) -> None:
     if not has_bf16():
         pytest.skip("this CPU has no bfloat16")
-    for got, states in zip(loaded("bf16").run(items_of(sample(), encoder)), truth, strict=True):
+    for got, states in zip(loaded("bf16").run(items_of(sample(), encoder)).vectors, truth, strict=True):
         assert cosines(got.reshape(1, -1), expected(encoder, states).reshape(1, -1)).min() >= 0.9995
 
 
@@ -74,10 +74,10 @@ def test_a_text_has_the_same_vector_alone_and_inside_any_batch(precision: str) -
     encoders, texts, random = loaded(precision), sample(), np.random.default_rng(7)
     items = [items_of(texts, encoder) for encoder in (MINILM, RICH, TOKENS)]
     everything = [item for one in items for item in one]
-    alone = [encoders.run([item])[0] for item in everything]
+    alone = [encoders.run([item]).vectors[0] for item in everything]
     for size in (2, 3, 7, 20, 60, len(everything)):
         chosen = random.permutation(len(everything))[:size]
-        for number, got in zip(chosen, encoders.run([everything[number] for number in chosen]), strict=True):
+        for number, got in zip(chosen, encoders.run([everything[number] for number in chosen]).vectors, strict=True):
             if precision == "f32":
                 assert np.abs(got - alone[number]).max() <= 5e-6
             else:
@@ -85,7 +85,7 @@ def test_a_text_has_the_same_vector_alone_and_inside_any_batch(precision: str) -
 
 
 def test_token_encoders_give_a_row_per_token_and_a_text_without_word_pieces_its_special_tokens() -> None:
-    [ragged, nothing] = loaded("f32").run(items_of(["a b c d", "\u200b"], TOKENS))
+    [ragged, nothing] = loaded("f32").run(items_of(["a b c d", "\u200b"], TOKENS)).vectors
     assert ragged.shape == (6, 384)
     assert nothing.shape == (2, 384)
 
@@ -94,7 +94,7 @@ def test_pairs_are_told_apart_from_one_long_text() -> None:
     encoder = described()[MINILM]
     [pair] = encoder.encode_batch(["how are you"], ["i am fine"])
     single = (MINILM, pair.ids, None)
-    with_types, without = loaded("f32").run([(MINILM, pair.ids, pair.types), single])
+    with_types, without = loaded("f32").run([(MINILM, pair.ids, pair.types), single]).vectors
     checkpoint = Checkpoint.open(encoder.spec.folder)
     want = expected(MINILM, reference.hidden_states(checkpoint, pair.ids, (6,), types=pair.types))
     assert np.abs(with_types - want).max() <= 1e-5
@@ -103,13 +103,13 @@ def test_pairs_are_told_apart_from_one_long_text() -> None:
 
 def test_an_impossible_item_is_refused_by_name_and_the_engine_answers_afterwards() -> None:
     encoders, [good] = loaded("f32"), items_of(["still here"], MINILM)
-    before = encoders.run([good])[0]
+    before = encoders.run([good]).vectors[0]
     for ids in (np.array([30522], np.int32), np.array([-1], np.int32), np.zeros(513, np.int32), np.zeros(0, np.int32)):
         with pytest.raises(ModelError, match="item 1"):
             encoders.run([good, (MINILM, ids, None)])
     with pytest.raises(ModelError, match="encoder 9"):
         encoders.run([(9, good[1], None)])
-    assert np.array_equal(encoders.run([good])[0], before)
+    assert np.array_equal(encoders.run([good]).vectors[0], before)
 
 
 def test_a_caller_that_stops_half_way_leaves_the_engine_usable() -> None:
@@ -119,7 +119,7 @@ def test_a_caller_that_stops_half_way_leaves_the_engine_usable() -> None:
     parts = engine.run(pack)
     next(parts)
     parts.close()
-    assert len(encoders.run(items)) == len(items)
+    assert len(encoders.run(items).vectors) == len(items)
 
 
 def test_encoders_are_found_by_name_or_alias_and_the_first_by_no_name() -> None:

@@ -29,10 +29,10 @@ def test_many_encoders_of_different_depths_and_two_folders_share_a_batch(tmp_pat
               f"d={write(tmp_path / 'two', weights={k: v / 2 for k, v in tensors().items()})}:pooling=mean-max,layers=3"]
     encoders, described = Encoders.load(models, precision="f32", threads=2), describe_encoders(models)
     [tokens] = described[0].encode_batch(["a b, c!"])
-    together = encoders.run([(index, tokens.ids, None) for index in (3, 0, 2, 1, 0)])
+    together = encoders.run([(index, tokens.ids, None) for index in (3, 0, 2, 1, 0)]).vectors
     assert [vectors.shape for vectors in together] == [(1, 32), (1, 16), (7, 32), (1, 16), (1, 16)]
     for index, vectors in zip((3, 0, 2, 1, 0), together, strict=True):
-        assert np.abs(encoders.run([(index, tokens.ids, None)])[0] - vectors).max() <= 1e-6
+        assert np.abs(encoders.run([(index, tokens.ids, None)]).vectors[0] - vectors).max() <= 1e-6
         assert described[index].dimension == vectors.shape[1]
 
 
