@@ -1,11 +1,14 @@
 """A Hugging Face folder as architecture and weights: names normalised, every needed tensor checked for presence and shape.
 
-A tensor that is missing or of another shape is an error at start, never a random number.
+A tensor that is missing or of another shape is an error at start, never a random number. Whatever the model calls its parts
+(dialects.py), what comes out is a BERT: its names, a position table that starts at the first token, and two token types at
+least (both rows the same where the model has one or none, so that a pair's segments may be marked for any model).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embedding_service.model.dialects import DIALECTS, Dialect, dialect_of
 from embedding_service.model.safetensors_file import SafetensorsFile
 from twohop.errors import Failed
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu")
+# Other names of the same functions.
+_SAME_ACTIVATION = {"gelu_python": "gelu", "gelu_fast": "gelu_new", "gelu_pytorch_tanh": "gelu_new"}
+_POSITIONS, _TYPES = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What a forward pass needs to know besides the tensors."""
+    """What a forward pass needs to know besides the tensors. `positions`: the most tokens a text may have; `types`: token types
+    that the model tells apart; `first_position`: rows of the stored position table before that of the first token."""
 
     layers: int
     hidden: int
@@ -33,6 +41,7 @@ class Architecture:
     types: int
     activation: str
     layer_norm_eps: float
+    first_position: int = 0
 
 
 class Checkpoint:
@@ -49,21 +58,29 @@ class Checkpoint:
     @classmethod
     def open(cls, folder: Path) -> Checkpoint:
         """Raises Failed, with the remedy, for a folder that is no BERT of Hugging Face's layout."""
-        architecture = read_architecture(folder)
+        dialect, architecture = _read_config(folder)
         files: dict[str, tuple[SafetensorsFile, str]] = {}
         for path in _weight_files(folder):
             file = SafetensorsFile(path)
-            files.update({plain_name(stored): (file, stored) for stored in file.entries})
+            files.update({dialect.name(stored): (file, stored) for stored in file.entries})
         return cls(folder, architecture, files)
 
     def tensor(self, name: str) -> NDArray[np.float32]:
         """One tensor, matrices as [out, in]. A view into the file where that stores float32."""
+        of = self.architecture
+        if name == _TYPES and of.types == 0:
+            return np.zeros((2, of.hidden), np.float32)
         file, stored = self._files[name]
-        return file.float32(stored)
+        found = file.float32(stored)
+        if name == _TYPES and of.types == 1:
+            return np.repeat(found, 2, axis=0)
+        return found[of.first_position :] if name == _POSITIONS else found
 
     def check(self, names: Iterable[str]) -> None:
         """Raises Failed naming the first tensors that are missing or have another shape than config.json says."""
-        expected = {name: _shape(name, self.architecture) for name in names}
+        expected = {name: stored_shape(name, self.architecture) for name in names}
+        if self.architecture.types == 0:
+            expected.pop(_TYPES, None)
         missing = [name for name in expected if name not in self._files]
         if missing:
             raise _failed(self.folder, f"the weights lack {_some(missing)}: they are incomplete or not of this config.json")
@@ -71,7 +88,7 @@ class Checkpoint:
             file, stored = self._files[name]
             if file.entries[stored].shape != shape:
                 found = list(file.entries[stored].shape)
-                raise _failed(self.folder, f"tensor {name} has shape {found}, config.json needs {list(shape)}")
+                raise _failed(self.folder, f"tensor {stored} has shape {found}, config.json needs {list(shape)}")
 
     def drop_pages(self) -> None:
         """After a pass over the weights: keeps them from counting as this process's memory."""
@@ -80,38 +97,48 @@ class Checkpoint:
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """config.json of a BERT. Raises Failed where it is missing, broken, or describes another kind of model."""
-    if not (folder / "config.json").is_file():
-        if (folder / "bert_config.json").is_file():
-            raise _failed(folder, "a Google TensorFlow checkpoint, which this version does not read yet: convert it to a "
-                                  "Hugging Face folder (config.json, model.safetensors, vocab.txt)")
-        raise _failed(folder, "no encoder here (needed: config.json, model.safetensors, tokenizer.json or vocab.txt)")
-    config = read_json(folder / "config.json")
-    _refuse_other_models(folder, config)
+    """config.json of a BERT, under whatever name. Raises Failed where it is missing, broken, or describes another model."""
+    return _read_config(folder)[1]
+
+
+def architecture_of(config: dict[str, Any], source: Path) -> Architecture:
+    """`config`: what the file `source` says. Raises Failed, naming it, where that is no BERT."""
     try:
+        dialect = dialect_of(config)
+        said = dialect.config(config)
+        first = dialect.first_position(config)
+        activation = str(said.get("hidden_act", "gelu"))
         architecture = Architecture(
-            layers=int(config["num_hidden_layers"]), hidden=int(config["hidden_size"]), heads=int(config["num_attention_heads"]),
-            intermediate=int(config["intermediate_size"]), vocabulary=int(config["vocab_size"]),
-            positions=int(config["max_position_embeddings"]), types=int(config.get("type_vocab_size", 2)),
-            activation=str(config.get("hidden_act", "gelu")), layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)),
+            layers=int(said["num_hidden_layers"]), hidden=int(said["hidden_size"]), heads=int(said["num_attention_heads"]),
+            intermediate=int(said["intermediate_size"]), vocabulary=int(said["vocab_size"]),
+            positions=int(said["max_position_embeddings"]) - first, types=int(said.get("type_vocab_size", 2)),
+            activation=_SAME_ACTIVATION.get(activation, activation), layer_norm_eps=float(said.get("layer_norm_eps", 1e-12)),
+            first_position=first,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _failed(folder, f"config.json: {error!r} is missing or no number") from error
+    except (KeyError, TypeError) as error:
+        raise Failed(f"{source}: {error!r} is missing or no number", detail={"file": str(source)}) from error
+    except ValueError as error:
+        raise Failed(f"{source}: {error}", detail={"file": str(source)}) from error
     if architecture.activation not in ACTIVATIONS:
-        raise _failed(folder, f"activation {architecture.activation!r} is not supported; known: {', '.join(ACTIVATIONS)}")
+        known = ", ".join((*ACTIVATIONS, *_SAME_ACTIVATION))
+        raise Failed(f"{source}: activation {activation!r} is not supported; known: {known}", detail={"file": str(source)})
     if architecture.layers < 1 or architecture.heads < 1 or architecture.hidden % architecture.heads:
-        raise _failed(folder, f"config.json has {architecture.layers} layers and {architecture.heads} heads for a hidden size of "
-                              f"{architecture.hidden}: not a BERT")
+        raise Failed(f"{source} has {architecture.layers} layers and {architecture.heads} heads for a hidden size of "
+                     f"{architecture.hidden}: not a BERT", detail={"file": str(source)})
     return architecture
 
 
-def _refuse_other_models(folder: Path, config: dict[str, Any]) -> None:
-    kind = config.get("model_type", "bert")
-    if kind != "bert":
-        raise _failed(folder, f"model_type {kind!r} is not supported yet; this version serves 'bert'")
-    for key, plain in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
-        if config.get(key, plain) != plain:
-            raise _failed(folder, f"config.json says {key}={config[key]!r}; only {plain!r} is supported")
+def _read_config(folder: Path) -> tuple[Dialect, Architecture]:
+    path = folder / "config.json"
+    if not path.is_file():
+        if (folder / "bert_config.json").is_file():
+            target = folder.with_name(f"{folder.name}-safetensors")
+            command = f"embedding-service convert {shlex.quote(str(folder))} {shlex.quote(str(target))}"
+            raise _failed(folder, f"a Google TensorFlow checkpoint; convert it once, and serve the result: {command}")
+        raise _failed(folder, "no encoder here (needed: config.json, model.safetensors, tokenizer.json or vocab.txt)")
+    config = read_json(path)
+    architecture = architecture_of(config, path)
+    return DIALECTS[str(config.get("model_type", "bert"))], architecture
 
 
 def tensor_names(layers: int, *, pooler: bool) -> list[str]:
@@ -124,10 +151,17 @@ def tensor_names(layers: int, *, pooler: bool) -> list[str]:
     return names + (_both("pooler.dense") if pooler else [])
 
 
-def plain_name(stored: str) -> str:
-    """`bert.` is what saving a whole task model adds; gamma and beta are what the first BERT ports said."""
-    name = stored.removeprefix("bert.")
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+def stored_shape(name: str, of: Architecture) -> tuple[int, ...]:
+    """The shape that a checkpoint of this architecture stores a tensor in, by its BERT name; matrices as [out, in]."""
+    tables = {"word": of.vocabulary, "position": of.first_position + of.positions, "token_type": of.types}
+    if name.endswith("_embeddings.weight"):
+        return tables[name.split(".")[1].removesuffix("_embeddings")], of.hidden
+    out, into = of.hidden, of.hidden
+    if ".intermediate." in name:
+        out = of.intermediate
+    elif name.endswith(("output.dense.weight", "output.dense.bias")) and ".attention." not in name:
+        into = of.intermediate
+    return (out, into) if name.endswith(".weight") and "LayerNorm" not in name else (out,)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -164,18 +198,6 @@ def _both(prefix: str) -> list[str]:
 
 _LAYER_PARTS = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
                 "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")
-
-
-def _shape(name: str, of: Architecture) -> tuple[int, ...]:
-    tables = {"word": of.vocabulary, "position": of.positions, "token_type": of.types}
-    if name.endswith("_embeddings.weight"):
-        return tables[name.split(".")[1].removesuffix("_embeddings")], of.hidden
-    out, into = of.hidden, of.hidden
-    if ".intermediate." in name:
-        out = of.intermediate
-    elif name.endswith(("output.dense.weight", "output.dense.bias")) and ".attention." not in name:
-        into = of.intermediate
-    return (out, into) if name.endswith(".weight") and "LayerNorm" not in name else (out,)
 
 
 def _failed(folder: Path, what: str) -> Failed:

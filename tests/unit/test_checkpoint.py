@@ -69,7 +69,9 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("config", "names"), [
-    ({"model_type": "roberta"}, "roberta"), ({"hidden_act": "swish"}, "swish"),
+    ({"model_type": "mpnet"}, "mpnet.*relative positions"), ({"model_type": "albert"}, "albert.*share"),
+    ({"model_type": "gpt2"}, "gpt2"), ({"is_decoder": True}, "is_decoder"),
+    ({"model_type": "electra", "embedding_size": 8}, "embedding_size=8"), ({"hidden_act": "swish"}, "swish"),
     ({"position_embedding_type": "relative_key"}, "relative_key"),
     ({"num_attention_heads": 3}, "not a BERT"), ({"hidden_size": None}, "config.json"),
 ])
