@@ -19,7 +19,7 @@ from embedding_service.fronts.grpc import GrpcFront
 from embedding_service.model.encoder import describe_encoders
 from embedding_service.serving import worker
 from embedding_service.serving.metrics import Metrics
-from embedding_service.serving.queue import Queue
+from embedding_service.serving.queue import Queues
 from embedding_service.serving.registry import Registry
 from embedding_service.serving.scheduler import Scheduler
 from embedding_service.serving.service import Service
@@ -48,14 +48,15 @@ async def _serve(settings: Settings) -> None:
     keys = Keys.read(settings.security.key_file)
     lifecycle, metrics, changed = Lifecycle(), Metrics(), asyncio.Event()
 
-    def lane_changed() -> None:
+    def worker_changed() -> None:
         scheduler.pump()
         changed.set()
 
-    lane = Supervisor(
-        partial(worker.command, settings.plan), changed=lane_changed, restarted=metrics.worker_restarts.inc
+    supervisor = Supervisor(
+        partial(worker.command, settings.plan), changed=worker_changed, restarted=metrics.worker_restarts.inc,
+        hang_s=settings.hang_s,
     )
-    scheduler = Scheduler(Queue(settings.bulk_share), [lane], metrics)
+    scheduler = Scheduler(Queues(settings.bulk_share), [supervisor], metrics)
     tokenizing = Tokenizing(settings.tokenizer_threads)
     service = Service(
         scheduler, tokenizing, metrics, limits=settings.limits, waits=settings.waits, bulk_share=settings.bulk_share
@@ -64,7 +65,7 @@ async def _serve(settings: Settings) -> None:
     metrics.ready.set_function(lambda: float(lifecycle.is_ready and service.is_ready))
     async with AsyncExitStack() as stack:
         stack.callback(tokenizing.close)
-        stack.push_async_callback(lane.stop)
+        stack.push_async_callback(supervisor.stop)
         listener = bind(settings.host, settings.http_port)
         stack.callback(listener.close)
         await stack.enter_async_context(serving(operations.build(service, lifecycle, metrics), listener, settings.security))
@@ -73,7 +74,7 @@ async def _serve(settings: Settings) -> None:
         lifecycle.watch_signals()
         host, http_port = listener.getsockname()[:2]
         log.info("embedding service %s: gRPC on %s:%d, HTTP on %s:%d; loading", __version__, host, port, host, http_port)
-        if await _unless_stopped(lifecycle, _start(settings, lane, service, metrics)):
+        if await _unless_stopped(lifecycle, _start(settings, supervisor, service, metrics)):
             lifecycle.become(Phase.READY)
             names = ", ".join(f"{encoder.name} {encoder.fingerprint}" for encoder in service.encoders())
             await stack.enter_async_context(_telling(front, lifecycle, service, changed))
@@ -83,11 +84,11 @@ async def _serve(settings: Settings) -> None:
         log.info("draining: no new calls, those under way have %.0f s", settings.drain_s)
 
 
-async def _start(settings: Settings, lane: Supervisor, service: Service, metrics: Metrics) -> None:
+async def _start(settings: Settings, supervisor: Supervisor, service: Service, metrics: Metrics) -> None:
     """The worker loads the weights while this process reads what they are. Raises Failed or InvalidInput."""
     describing = asyncio.create_task(asyncio.to_thread(describe_encoders, settings.plan.models))
     try:
-        ready = await lane.start()
+        ready = await supervisor.start()
     finally:
         encoders = await describing         # where both fail, this error is nearer to what was asked for
     metrics.build.info({"version": __version__, "numerics": ready.numerics})

@@ -58,6 +58,8 @@ def main() -> NoReturn:
 @click.option("--tokenizer-threads", type=click.IntRange(1), default=2, help="Threads that tokenise long texts.")
 @click.option("--drain-seconds", type=click.FloatRange(min=0.0), default=30.0,
               help="Time for requests under way to finish after SIGTERM.")
+@click.option("--hang-seconds", type=click.FloatRange(min=1.0), default=30.0,
+              help="A batch that takes longer, and twenty times as long as it should, is given up and its worker replaced.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @needs_extra("embedding")
 def serve(**flags: Any) -> None:
@@ -86,6 +88,7 @@ def serve(**flags: Any) -> None:
             max_requests=flags["max_requests"],
             tokenizer_threads=flags["tokenizer_threads"],
             drain_s=flags["drain_seconds"],
+            hang_s=flags["hang_seconds"],
         )
     )
 

@@ -25,3 +25,4 @@ class Settings:
     max_requests: int = 1024
     tokenizer_threads: int = 2
     drain_s: float = 30.0
+    hang_s: float = 30.0

@@ -25,9 +25,10 @@ __all__ = ["ENGINES", "PRECISIONS", "Encoder", "Encoders", "Item", "Output", "To
 
 @dataclass(frozen=True)
 class Encoder:
-    """One encoder as callers see it. `index` is what the worker calls it."""
+    """One encoder as callers see it. `index` is what the worker calls it, `weights` the number of its set of weights."""
 
     index: int
+    weights: int
     spec: EncoderSpec
     fingerprint: str            # "enc-" and 12 hex digits
     sha256: str                 # 64 hex digits, of identity_json
@@ -74,7 +75,7 @@ def describe_encoders(models: Sequence[str] = ()) -> tuple[Encoder, ...]:
     Raises InvalidInput for a bad spec, Failed for missing or broken files, with the remedy.
     """
     specs = parse_models(models)
-    sources = {folder: _Source(folder) for folder in {spec.folder for spec in specs}}
+    sources = {folder: _Source(folder, number) for number, folder in enumerate(dict.fromkeys(spec.folder for spec in specs))}
     encoders = tuple(sources[spec.folder].encoder(index, spec) for index, spec in enumerate(specs))
     for source in sources.values():
         source.checkpoint.drop_pages()
@@ -94,8 +95,9 @@ def find_encoder(encoders: Sequence[Encoder], name: str) -> Encoder:
 class _Source:
     """One folder while it is being described: several encoders share its tokenizer, and hashes of the same tensors."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, number: int) -> None:
         self.checkpoint = Checkpoint.open(folder)
+        self._number = number
         self._tokenizer: Tokenizer | None = None
         self._vocabulary = ""
         self._hashes: dict[tuple[str, ...], str] = {}
@@ -110,4 +112,4 @@ class _Source:
             self._vocabulary = hash_vocabulary(self._tokenizer.vocabulary)
         tokenizer = self._tokenizer.with_max_length(spec.max_length)
         identity = fingerprint(spec, weights=self._hashes[names], vocabulary=self._vocabulary, tokenizer=tokenizer.identity)
-        return Encoder(index, spec, str(identity), identity.sha256, identity.identity_json, tokenizer)
+        return Encoder(index, self._number, spec, str(identity), identity.sha256, identity.identity_json, tokenizer)

@@ -90,6 +90,19 @@ class Encoders:
         """So many tokens in one `run` keep a stream at full speed; more only make it longer."""
         return next(iter(self._engines.values())).tokens_per_batch
 
+    @property
+    def weights(self) -> list[int]:
+        """For each set of weights, in the order of the encoders: the one over it that computes most layers."""
+        return [
+            max((index for index, spec in enumerate(self._specs) if spec.folder == folder), key=lambda index: self._specs[index].top)
+            for folder in self._engines
+        ]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text that an encoder takes."""
+        return max(spec.max_length for spec in self._specs)
+
     def run(self, items: Sequence[Item], stream: int | None = None) -> Output:
         """Vectors of the items, of any mix of encoders. `stream` None: on the whole machine, with nothing beside it.
 

@@ -14,12 +14,13 @@ LEAST_RETRY_S, MOST_RETRY_S = 0.05, 10.0
 
 @dataclass(frozen=True)
 class Load:
-    """What waits and runs now: tokens waiting in each class, seconds until a worker is free, tokens per second."""
+    """In seconds, as predicted: what waits in each class, until a stream is free, and until a worker that is being replaced is
+    ready. For the last nobody is refused: a request waits for it up to its deadline."""
 
-    online_tokens: int
-    bulk_tokens: int
+    online_s: float
+    bulk_s: float
     running_s: float
-    tokens_per_s: float
+    starting_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ class WaitLimits:
 def predicted_wait_s(load: Load, *, bulk: bool, bulk_share: float) -> float:
     """Until a text that arrived now would start: those before it, at the measured speed. Online texts yield to waiting bulk
     only its share of the tokens; bulk ones wait for all."""
-    everything = float(load.online_tokens + load.bulk_tokens)
-    ahead = everything if bulk else min(load.online_tokens / max(1 - bulk_share, 0.01), everything)
-    return load.running_s + ahead / load.tokens_per_s
+    everything = load.online_s + load.bulk_s
+    return load.running_s + (everything if bulk else min(load.online_s / max(1 - bulk_share, 0.01), everything))
 
 
 def admit(wait_s: float, limit_s: float) -> None:

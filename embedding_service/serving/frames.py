@@ -17,38 +17,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding_service.model.encoder import Item as Triple
+from embedding_service.serving.cost_model import Measured
 from embedding_service.serving.item import Item, Vectors
 from twohop.errors import TwoHopError
 
 HEADER = struct.Struct("=BxxxIQ")
 _RUN = struct.Struct("=I")
-_DONE = struct.Struct("=dII")
+_DONE = struct.Struct("=ddII")
 
 
 class Kind(IntEnum):
     READY = 1       # worker: loaded, checked and warm
     FAILED = 2      # worker: cannot start
-    RUN = 3         # service: a batch
-    DONE = 4        # worker: its vectors
-    RAISED = 5      # worker: the model raised
+    RUN = 3         # service: a batch, for the stream whose socket it comes through
+    RUN_ALONE = 4   # service: a batch, for the whole machine
+    DONE = 5        # worker: its vectors
+    RAISED = 6      # worker: the model raised
 
 
 @dataclass(frozen=True)
 class Ready:
-    """`points`: measured (tokens, seconds) of batches."""
+    """`measured`: what batches cost, for each set of weights."""
 
     numerics: str
-    tokens_per_batch: int
-    points: Sequence[tuple[int, float]]
+    streams: int
+    measured: Sequence[Measured]
 
 
 @dataclass(frozen=True)
 class Done:
-    """`vectors` float32 [rows, D] per item; `seconds` of computing; tokens of `filler` that were computed beside the texts."""
+    """`vectors` float32 [rows, D] per item; computed from `began` to `ended`, of time.monotonic(), which all processes of a
+    machine share; tokens of `filler` that were computed beside the texts."""
 
     vectors: Sequence[Vectors]
-    seconds: float
+    began: float
+    ended: float
     filler: int
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
 
 
 def frame(kind: Kind, batch: int, payload: bytes) -> bytes:
@@ -85,20 +93,20 @@ def unpack_run(payload: bytes) -> list[Triple]:
 
 def pack_done(done: Done) -> bytes:
     shapes = np.array([array.shape for array in done.vectors], np.int32)
-    head = _DONE.pack(done.seconds, done.filler, len(done.vectors))
+    head = _DONE.pack(done.began, done.ended, done.filler, len(done.vectors))
     return b"".join((head, shapes.tobytes(), *(array.tobytes() for array in done.vectors)))
 
 
 def unpack_done(payload: bytes) -> Done:
     """The vectors are views of `payload`."""
-    seconds, filler, count = _DONE.unpack_from(payload)
+    began, ended, filler, count = _DONE.unpack_from(payload)
     shapes = np.frombuffer(payload, np.int32, 2 * count, _DONE.size).reshape(count, 2).tolist()
     numbers = np.frombuffer(payload, np.float32, offset=_DONE.size + 8 * count)
     vectors, at = [], 0
     for rows, dimension in shapes:
         vectors.append(numbers[at : at + rows * dimension].reshape(rows, dimension))
         at += rows * dimension
-    return Done(vectors, seconds, filler)
+    return Done(vectors, began, ended, filler)
 
 
 class Reader:

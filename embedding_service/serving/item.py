@@ -18,16 +18,18 @@ Ids = NDArray[np.int32]
 
 
 class Item:
-    """One text: `ids` int32 [T] and `types` int32 [T] (None: all 0) for the encoder of number `encoder`.
+    """One text: `ids` int32 [T] and `types` int32 [T] (None: all 0) for the encoder of number `encoder`, which is one of those
+    over the set of `weights`. `turn` orders those that wait (queue.py).
 
     Times are of one monotonic clock, in seconds; `deadline` None waits for ever.
     """
 
     __slots__ = ("_call", "bulk", "compute_s", "deadline", "encoder", "ended_at", "enqueued_at", "ids", "is_over",
-                 "started_at", "tokens", "types", "vectors")
+                 "started_at", "tokens", "turn", "types", "vectors", "weights")
 
     def __init__(
-        self, call: Call, encoder: int, ids: Ids, types: Ids | None, *, bulk: bool = False, deadline: float | None = None
+        self, call: Call, encoder: int, ids: Ids, types: Ids | None, *,
+        weights: int = 0, bulk: bool = False, deadline: float | None = None,
     ) -> None:
         self._call = call
         self.encoder = encoder
@@ -36,7 +38,8 @@ class Item:
         self.tokens = len(ids)
         self.bulk = bulk
         self.deadline = deadline
-        self.enqueued_at = self.ended_at = self.compute_s = 0.0
+        self.weights = weights
+        self.turn = self.enqueued_at = self.ended_at = self.compute_s = 0.0
         self.started_at: float | None = None        # left the queue
         self.vectors: Vectors | None = None         # [rows, D] once it has succeeded
         self.is_over = False

@@ -33,6 +33,9 @@ class Metrics:
             name("queue_seconds"), "Waiting of a request's slowest text.", buckets=SECONDS, registry=self.registry
         )
         self.compute_seconds = Histogram(name("compute_seconds"), "Of one batch.", buckets=SECONDS, registry=self.registry)
+        self.busy_seconds = Counter(
+            name("busy_seconds"), "During which at least one batch was being computed.", registry=self.registry
+        )
         self.batch_tokens = Histogram(name("batch_tokens"), "Of one batch.", buckets=TOKENS, registry=self.registry)
         self.filler_tokens = Counter(
             name("filler_tokens"), "Computed beside the texts, to fill blocks.", registry=self.registry

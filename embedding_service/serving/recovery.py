@@ -26,6 +26,15 @@ class Batch:
     def tokens(self) -> int:
         return sum(item.tokens for item in self.items)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest text."""
+        return max(item.tokens for item in self.items)
+
+    @property
+    def weights(self) -> int:
+        return self.items[0].weights
+
     def wanted(self, now: float) -> Batch:
         """Without the items that are over or whose time is."""
         items = [item for item in self.items if not item.is_over and (item.deadline is None or item.deadline > now)]

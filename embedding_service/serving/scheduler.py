@@ -1,6 +1,7 @@
-"""The loop, in the shape of callbacks: whenever texts arrive or a lane becomes free, a free lane gets the next batch.
+"""The loop, in the shape of callbacks: whenever texts arrive or a stream of a worker becomes free, it gets the next batch.
 
-It decides nothing itself: what goes into a batch is batching.py's, what becomes of a failed one recovery.py's.
+It decides nothing itself: whose turn it is the queue knows, how much a worker gets portion.py, what goes into a batch
+batching.py, and what becomes of a failed one recovery.py.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from functools import partial
 from typing import Protocol
 
 from embedding_service.serving.admission import Load
-from embedding_service.serving.cost_model import CostModel
+from embedding_service.serving.cost_model import Costs
 from embedding_service.serving.frames import Done
 from embedding_service.serving.item import Item
 from embedding_service.serving.metrics import Metrics
-from embedding_service.serving.queue import Queue
+from embedding_service.serving.portion import portion
+from embedding_service.serving.queue import Queues
 from embedding_service.serving.recovery import Batch, Verdict, after_death, after_error
 from embedding_service.serving.worker_link import Died, Outcome
 from twohop.errors import TwoHopError, Unavailable
@@ -24,11 +26,8 @@ from twohop.errors import TwoHopError, Unavailable
 Clock = Callable[[], float]
 
 
-class Lane(Protocol):
-    """A worker, from where the scheduler stands: one batch at a time."""
-
-    @property
-    def is_free(self) -> bool: ...
+class Worker(Protocol):
+    """One batch at a time on each of its streams, or one alone on all of them."""
 
     @property
     def is_ready(self) -> bool: ...
@@ -37,81 +36,132 @@ class Lane(Protocol):
     def is_lost(self) -> bool: ...
 
     @property
-    def tokens_per_batch(self) -> int: ...
+    def free(self) -> Sequence[int]:
+        """The streams that could begin now; all of them if nothing runs."""
+        ...
 
     @property
-    def cost(self) -> CostModel: ...
+    def streams(self) -> int: ...
+
+    def costs(self, weights: int) -> Costs: ...
 
     def free_in_s(self, now: float) -> float: ...
 
-    def run(self, items: Sequence[Item], done: Callable[[Outcome], None]) -> None: ...
+    def ready_in_s(self, now: float) -> float: ...
+
+    def run(self, items: Sequence[Item], stream: int | None, done: Callable[[Outcome], None]) -> None:
+        """`stream` None: alone, when all are free. Calls `done` once, later."""
+        ...
 
 
 class Scheduler:
-    def __init__(self, queue: Queue, lanes: Sequence[Lane], metrics: Metrics, clock: Clock = time.monotonic) -> None:
-        self._queue = queue
-        self._lanes = lanes
+    def __init__(self, queues: Queues, workers: Sequence[Worker], metrics: Metrics, clock: Clock = time.monotonic) -> None:
+        self._queues = queues
+        self._workers = workers
         self._metrics = metrics
         self._clock = clock
         self._again: deque[Batch] = deque()
+        self._busy_until = 0.0
 
     def submit(self, items: Sequence[Item]) -> None:
-        self._queue.put(items, self._clock())
+        """The texts of one request: of one set of weights, and one class."""
+        weights = items[0].weights
+        self._queues.arrive(weights)
+        self._queues[weights].put(items, self._clock(), 1 / self._tokens_per_s(weights))
         self.pump()
 
     def withdraw(self, items: Iterable[Item]) -> None:
-        self._queue.withdraw(items)
+        for item in items:
+            self._queues[item.weights].withdraw(item)
 
     def pump(self) -> None:
-        """Gives every free lane a batch, while there are texts. Called after every change."""
+        """Gives every free stream a batch, while there are texts. Called after every change."""
         if self.is_lost:
             self._give_up()
-        for lane in self._lanes:
-            while lane.is_free and (batch := self._next(lane.tokens_per_batch)) is not None:
+        for worker in self._workers:
+            while (free := worker.free) and (task := self._next(worker, free)) is not None:
+                batch, stream = task
                 self._metrics.batch_tokens.observe(batch.tokens)
-                lane.run(batch.items, partial(self._ended, lane, batch))
+                worker.run(batch.items, stream, partial(self._ended, worker, batch, stream))
 
     @property
     def is_ready(self) -> bool:
         """A worker lives, busy or not."""
-        return any(lane.is_ready for lane in self._lanes)
+        return any(worker.is_ready for worker in self._workers)
 
     @property
     def is_lost(self) -> bool:
-        """No lane can be brought back for now."""
-        return all(lane.is_lost for lane in self._lanes)
+        """No worker can be brought back for now."""
+        return all(worker.is_lost for worker in self._workers)
 
     @property
     def load(self) -> Load:
         now = self._clock()
-        return Load(
-            self._queue.online_tokens,
-            self._queue.bulk_tokens,
-            min(lane.free_in_s(now) for lane in self._lanes),
-            sum(lane.cost.tokens_per_s for lane in self._lanes),
-        )
+        online_s = bulk_s = 0.0
+        for weights, queue in self._queues.items():
+            if queue.tokens:
+                speed = self._tokens_per_s(weights)
+                online_s += queue.online_tokens / speed
+                bulk_s += queue.bulk_tokens / speed
+        running_s = min(worker.free_in_s(now) for worker in self._workers)
+        return Load(online_s, bulk_s, running_s, min(worker.ready_in_s(now) for worker in self._workers))
 
-    def _next(self, budget: int) -> Batch | None:
+    @property
+    def online_tokens(self) -> int:
+        """Waiting."""
+        return sum(queue.online_tokens for _, queue in self._queues.items())
+
+    @property
+    def bulk_tokens(self) -> int:
+        """Waiting."""
+        return sum(queue.bulk_tokens for _, queue in self._queues.items())
+
+    def _tokens_per_s(self, weights: int) -> float:
+        return sum(worker.costs(weights).tokens_per_s for worker in self._workers)
+
+    def _next(self, worker: Worker, free: Sequence[int]) -> tuple[Batch, int | None] | None:
+        if self._again:
+            # What failed runs with nothing beside it: whoever is next to a text that kills must not be blamed for it.
+            if len(free) < worker.streams:
+                return None
+            if (batch := self._failed_before()) is not None:
+                return batch, None
+        while (weights := self._queues.next()) is not None:
+            queue, costs = self._queues[weights], worker.costs(weights)
+            if (first := queue.first) is None:
+                return None
+            part = portion(queue.tokens, first.tokens, free=len(free), costs=costs)
+            items = queue.take(part.tokens, self._clock(), costs.alone.seconds(1))
+            if items:
+                batch = Batch(items)
+                model = costs.alone if part.alone else costs.beside
+                self._queues.give(weights, model.seconds(batch.tokens, batch.longest) / (1 if part.alone else costs.streams))
+                return batch, None if part.alone else free[0]
+        return None
+
+    def _failed_before(self) -> Batch | None:
         while self._again:
             batch = self._again.popleft().wanted(self._clock())
             if batch.items:
                 return batch
-        items = self._queue.take(budget, self._clock())
-        return Batch(items) if items else None
+        return None
 
-    def _ended(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
+    def _ended(self, worker: Worker, batch: Batch, stream: int | None, outcome: Outcome) -> None:
         if isinstance(outcome, Done):
+            costs = worker.costs(batch.weights)
+            (costs.alone if stream is None else costs.beside).observe(batch.tokens, batch.longest, outcome.seconds)
             self.pump()         # first the worker's next batch, then this one's callers
-            self._succeeded(lane, batch, outcome)
+            self._succeeded(batch, outcome)
             return
         verdict = after_death(batch) if isinstance(outcome, Died) else after_error(batch, outcome)
         self._judge(verdict)
         self.pump()
 
-    def _succeeded(self, lane: Lane, batch: Batch, done: Done) -> None:
-        lane.cost.observe(batch.tokens, done.seconds)
+    def _succeeded(self, batch: Batch, done: Done) -> None:
         self._metrics.filler_tokens.inc(done.filler)
         self._metrics.compute_seconds.observe(done.seconds)
+        self._metrics.busy_seconds.inc(max(done.ended - max(done.began, self._busy_until), 0.0))
+        self._busy_until = max(done.ended, self._busy_until)
         now = self._clock()
         for item, vectors in zip(batch.items, done.vectors, strict=True):
             item.succeed(vectors, compute_s=done.seconds, now=now)
@@ -124,7 +174,9 @@ class Scheduler:
 
     def _give_up(self) -> None:
         """Nobody can say when a worker comes back: callers may have another address to ask."""
-        waiting = [item for batch in self._again for item in batch.items] + self._queue.take_all(self._clock())
+        waiting = [item for batch in self._again for item in batch.items]
+        for _, queue in self._queues.items():
+            waiting += queue.take_all(self._clock())
         self._again.clear()
         for item in waiting:
             item.fail(lost())

@@ -71,8 +71,8 @@ class Service:
         self._bulk_share = bulk_share
         self._registry: Registry | None = None
         self.limits = limits
-        metrics.queue_tokens.labels("online").set_function(lambda: scheduler.load.online_tokens)
-        metrics.queue_tokens.labels("bulk").set_function(lambda: scheduler.load.bulk_tokens)
+        metrics.queue_tokens.labels("online").set_function(lambda: scheduler.online_tokens)
+        metrics.queue_tokens.labels("bulk").set_function(lambda: scheduler.bulk_tokens)
         metrics.estimated_wait.set_function(self.estimated_wait_s)
 
     def open(self, registry: Registry) -> None:
@@ -89,9 +89,10 @@ class Service:
             raise Unavailable("the service is starting: its encoders are not loaded yet", retry_after_s=STARTING_RETRY_S)
         return self._registry
 
-    def estimated_wait_s(self, bulk: bool = False) -> float:
-        """For a text that arrived now."""
-        return predicted_wait_s(self._scheduler.load, bulk=bulk, bulk_share=self._bulk_share)
+    def estimated_wait_s(self) -> float:
+        """For an online text that arrived now."""
+        load = self._scheduler.load
+        return load.starting_s + predicted_wait_s(load, bulk=False, bulk_share=self._bulk_share)
 
     async def embed(self, request: Request) -> Reply:
         """Vectors of all texts, or the first error. Raises the error tree's; a caller who leaves cancels it."""
@@ -113,10 +114,10 @@ class Service:
     async def _embed(self, request: Request, encoder: Encoder, numerics: str) -> Reply:
         arrived = time.monotonic()
         self.limits.check_texts(request.texts, request.pairs)
-        self._admit(request.bulk)
+        self._admit(request)
         tokens = await self._tokenizing.tokens(encoder, request.texts, request.pairs)
         self._check_tokens(request, encoder, tokens)
-        self._admit(request.bulk)
+        self._admit(request)
         tokenized = time.monotonic()
         call = Call(asyncio.get_running_loop())
         await self._run(call, request, encoder, tokens)
@@ -135,7 +136,8 @@ class Service:
         """Queues the request's texts and waits for the last. Whatever ends it, nothing of it stays behind."""
         now, deadline = time.monotonic(), request.deadline
         items = [
-            Item(call, encoder.index, each.ids, each.types, bulk=request.bulk, deadline=deadline) for each in tokens
+            Item(call, encoder.index, each.ids, each.types, weights=encoder.weights, bulk=request.bulk, deadline=deadline)
+            for each in tokens
         ]
         call.begin(items)
         timer = None
@@ -150,10 +152,13 @@ class Service:
                 timer.cancel()
             self._scheduler.withdraw(items)
 
-    def _admit(self, bulk: bool) -> None:
+    def _admit(self, request: Request) -> None:
         if self._scheduler.is_lost:
             raise lost()
-        admit(self.estimated_wait_s(bulk), self._waits.bulk_s if bulk else self._waits.online_s)
+        limit_s = self._waits.bulk_s if request.bulk else self._waits.online_s
+        if request.deadline is not None:
+            limit_s = min(limit_s, request.deadline - time.monotonic())
+        admit(predicted_wait_s(self._scheduler.load, bulk=request.bulk, bulk_share=self._bulk_share), limit_s)
 
     def _check_tokens(self, request: Request, encoder: Encoder, tokens: Sequence[Tokens]) -> None:
         if request.refuse_truncation:

@@ -1,4 +1,5 @@
-"""Keeps one worker alive: the first start must succeed, later it is replaced, with backoff where a start fails."""
+"""Keeps one worker alive: the first start must succeed, later it is replaced, with backoff where a start fails or brings
+nothing, and ended where it hangs."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from embedding_service.serving.cost_model import CostModel
-from embedding_service.serving.frames import Ready
+from embedding_service.serving.cost_model import Costs, Measured
+from embedding_service.serving.frames import Done, Ready
 from embedding_service.serving.item import Item
 from embedding_service.serving.worker_link import Command, Outcome, WorkerLink
 from twohop.errors import TwoHopError
@@ -17,21 +18,29 @@ from twohop.errors import TwoHopError
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S, LARGEST_BACKOFF_S = 0.5, 30.0
+# A batch that takes so many times as long as it should hangs, unless that is less than what the operator allows any batch.
+HANGS = 20.0
 
 
 class Supervisor:
-    """One lane of the scheduler. `changed` is called whenever it becomes ready, or is not any more."""
+    """One worker of the scheduler's. `changed` is called whenever it becomes ready, or is not any more; `hang_s`: the least
+    time after which a batch that does not end is given up, and the worker with it."""
 
-    def __init__(self, command: Command, *, changed: Callable[[], None], restarted: Callable[[], None]) -> None:
+    def __init__(
+        self, command: Command, *, changed: Callable[[], None], restarted: Callable[[], None], hang_s: float = 30.0
+    ) -> None:
         self._command = command
         self._changed = changed
         self._restarted = restarted
+        self._hang_s = hang_s
         self._link: WorkerLink | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._first: asyncio.Future[Ready] | None = None
-        self._busy_until = 0.0
+        self._free_at: dict[int | None, float] = {}     # as predicted, for each stream that runs
         self._ready: Ready | None = None
-        self.cost = CostModel([(1, 0.001)])
+        self._began_to_start = self._start_s = 0.0
+        self._has_worked = False
+        self._costs: list[Costs] = []
         self.is_lost = False        # the last attempt to replace a worker failed
 
     async def start(self) -> Ready:
@@ -52,26 +61,53 @@ class Supervisor:
         return self._ready is not None
 
     @property
-    def is_free(self) -> bool:
-        return self._ready is not None and self._link is not None and self._link.is_free
+    def free(self) -> Sequence[int]:
+        return self._link.free if self._ready is not None and self._link is not None else ()
 
     @property
-    def tokens_per_batch(self) -> int:
-        return self._ready.tokens_per_batch if self._ready is not None else 0
+    def streams(self) -> int:
+        return self._ready.streams if self._ready is not None else 0
 
     @property
     def pid(self) -> int | None:
         return self._link.pid if self._link is not None else None
 
-    def free_in_s(self, now: float) -> float:
-        """When it will be free, as predicted."""
-        return 0.0 if self.is_free else max(self._busy_until - now, 0.0)
+    def costs(self, weights: int) -> Costs:
+        """As measured when the worker started, and since; while it is replaced, those of the last one."""
+        return self._costs[weights] if weights < len(self._costs) else _UNKNOWN
 
-    def run(self, items: Sequence[Item], done: Callable[[Outcome], None]) -> None:
-        """Calls `done` once, later. Only while `is_free`."""
+    def free_in_s(self, now: float) -> float:
+        """Until some stream is free, as predicted; 0 without a worker."""
+        if self.free or not self.is_ready:
+            return 0.0
+        return max(min(self._free_at.values(), default=now) - now, 0.0)
+
+    def ready_in_s(self, now: float) -> float:
+        """If the next start takes as long as the last one did."""
+        return 0.0 if self.is_ready else max(self._began_to_start + self._start_s - now, 0.0)
+
+    def run(self, items: Sequence[Item], stream: int | None, done: Callable[[Outcome], None]) -> None:
+        """Calls `done` once, later. Only for a stream that is free; None: alone, while all are."""
         assert self._link is not None
-        self._busy_until = time.monotonic() + self.cost.seconds(sum(item.tokens for item in items))
-        self._link.run(items, done)
+        costs = self.costs(items[0].weights)
+        expected = (costs.alone if stream is None else costs.beside).seconds(
+            sum(item.tokens for item in items), max(item.tokens for item in items)
+        )
+        loop, limit_s = asyncio.get_running_loop(), max(self._hang_s, HANGS * expected)
+        watchdog = loop.call_later(limit_s, self._end_hanging, self._link, limit_s)
+        self._free_at[stream] = time.monotonic() + expected
+
+        def ended(outcome: Outcome) -> None:
+            watchdog.cancel()
+            self._free_at.pop(stream, None)
+            self._has_worked = self._has_worked or isinstance(outcome, Done)
+            done(outcome)
+
+        self._link.run(items, stream, ended)
+
+    def _end_hanging(self, link: WorkerLink, limit_s: float) -> None:
+        log.error("a batch does not end after %.0f s; ending its worker", limit_s)
+        link.kill()
 
     async def _keep(self, first: asyncio.Future[Ready]) -> None:
         failures = 0
@@ -83,30 +119,34 @@ class Supervisor:
                     first.set_exception(error)
                     return
                 failures += 1
-                await self._wait_after(error, failures)
+                self.is_lost = True
+                self._changed()
+                await self._wait(failures, f"the worker cannot be replaced ({error})")
                 continue
-            failures = 0
             if not first.done():
                 first.set_result(ready)
             await self._watch()
+            failures = 0 if self._has_worked else failures + 1
+            if failures > 1:
+                await self._wait(failures - 1, "the last workers ended without having embedded anything")
 
     async def _start_one(self) -> Ready:
+        self._began_to_start = time.monotonic()
         self._link = await WorkerLink.start(self._command)
         try:
             ready = await self._link.ready
         except TwoHopError as error:
             status = await self._link.reap()
             raise type(error)(error.message + _how(status), detail=error.detail) from error
-        self.cost = CostModel(ready.points)
-        self._ready, self.is_lost = ready, False
+        self._start_s = time.monotonic() - self._began_to_start
+        self._costs = [Costs(measured, ready.streams) for measured in ready.measured]
+        self._ready, self.is_lost, self._has_worked = ready, False, False
         self._changed()
         return ready
 
-    async def _wait_after(self, error: TwoHopError, failures: int) -> None:
-        self.is_lost = True
-        self._changed()
+    async def _wait(self, failures: int, why: str) -> None:
         delay = min(FIRST_BACKOFF_S * 2 ** (failures - 1), LARGEST_BACKOFF_S)
-        log.error("the worker cannot be replaced (%s); next attempt in %.1f s", error, delay)
+        log.error("%s; next attempt in %.1f s", why, delay)
         await asyncio.sleep(delay)
 
     async def _watch(self) -> None:
@@ -114,10 +154,14 @@ class Supervisor:
         assert self._link is not None
         await self._link.gone
         self._ready = None
+        self._began_to_start = time.monotonic()
         self._changed()
         self._restarted()
         status = await self._link.reap()
         log.warning("the worker ended%s; starting another", _how(status))
+
+
+_UNKNOWN = Costs(Measured([(1, 0.001)], [(1, 0.001)]), 1)
 
 
 def _how(status: int) -> str:

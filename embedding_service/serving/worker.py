@@ -1,7 +1,9 @@
-"""The worker process: loads the encoders, then runs one batch after the other until its service is gone.
+"""The worker process: loads the encoders, then runs one batch after the other on each of its streams until its service is gone.
 
-The only process of hop 1 that has weights and an engine. A program of its own, started with its end of a socket pair, so that
-nothing is inherited from the service but that. Where the model takes it down, the service lives on and starts another.
+The only process of hop 1 that has weights and an engine. A program of its own, started with its ends of some socket pairs, so
+that nothing is inherited from the service but those. Each stream of the engine has a socket and a thread, so that a batch goes
+from the service to the core that computes it without being handed on. Where the model takes it down, the service lives on and
+starts another.
 """
 
 from __future__ import annotations
@@ -14,26 +16,26 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
 import numpy as np
 
 from embedding_service.model.encoder import Encoders
-from embedding_service.model.encoder import Item as Triple
-from embedding_service.model.encoder import Output
 from embedding_service.serving import frames
 from embedding_service.serving.frames import HEADER, Done, Kind, Ready
+from embedding_service.serving.probe import Model, measure
 from twohop.errors import Failed, ModelError, TwoHopError
 from twohop_service import logs
 
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
-PROBE_TOKENS = 16           # length of the texts that the cost is measured with
-PROBES = 3
+# Streams take the interpreter's lock in turns of milliseconds by default: longer than a short text needs altogether.
+SWITCH_S = 0.0002
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,10 @@ class Plan:
     log_level: str = "info"
 
 
-class Model(Protocol):
-    """What a worker needs of `Encoders`."""
-
-    @property
-    def numerics(self) -> str: ...
-
-    @property
-    def tokens_per_batch(self) -> int: ...
-
-    def run(self, items: Sequence[Triple], stream: int | None = None) -> Output: ...
-
-
-def command(plan: Plan, descriptor: int) -> list[str]:
+def command(plan: Plan, descriptors: Sequence[int]) -> list[str]:
     """-P: a file in the current folder must not stand in for a module of ours."""
-    return [sys.executable, "-P", "-m", __name__, str(descriptor), str(os.getpid()), json.dumps(asdict(plan))]
+    numbers = ",".join(map(str, descriptors))
+    return [sys.executable, "-P", "-m", __name__, numbers, str(os.getpid()), json.dumps(asdict(plan))]
 
 
 def load(plan: Plan) -> Model:
@@ -69,22 +60,31 @@ def load(plan: Plan) -> Model:
 
 
 def main(arguments: Sequence[str], load: Callable[[Plan], Model] = load) -> int:
-    descriptor, parent, plan = int(arguments[0]), int(arguments[1]), Plan(**json.loads(arguments[2]))
+    descriptors, parent, plan = arguments[0].split(","), int(arguments[1]), Plan(**json.loads(arguments[2]))
     _die_with(parent)
     logs.set_up(plan.log_level)
-    with socket.socket(fileno=descriptor) as link:
+    with ExitStack() as stack:
+        links = [stack.enter_context(socket.socket(fileno=int(each))) for each in descriptors]
         try:
             model = load(plan)
-            ready = Ready(model.numerics, model.tokens_per_batch, _measure(model))
+            measured = measure(model)
         except ModuleNotFoundError as error:
-            return _refuse(link, Failed(f"{error.name} is not installed: pip install 'twohop[embedding]'"))
+            return _refuse(links[0], Failed(f"{error.name} is not installed: pip install 'twohop[embedding]'"))
         except TwoHopError as error:
-            return _refuse(link, error)
+            return _refuse(links[0], error)
         gc.freeze()             # what is loaded stays: no collection has to look at it again
-        link.sendall(frames.frame(Kind.READY, 0, frames.pack_object(ready)))
-        for batch, payload in _batches(link):
-            link.sendall(_answer(model, batch, payload))
+        sys.setswitchinterval(SWITCH_S)
+        streams = min(model.streams, len(links))
+        for stream in range(1, streams):
+            threading.Thread(target=_serve, args=(model, links[stream], stream), name=f"stream {stream}", daemon=True).start()
+        links[0].sendall(frames.frame(Kind.READY, 0, frames.pack_object(Ready(model.numerics, streams, measured))))
+        _serve(model, links[0], 0)
     return 0
+
+
+def _serve(model: Model, link: socket.socket, stream: int) -> None:
+    for kind, batch, payload in _batches(link):
+        link.sendall(_answer(model, batch, payload, None if kind is Kind.RUN_ALONE else stream))
 
 
 def _die_with(parent: int) -> None:
@@ -104,29 +104,14 @@ def _refuse(link: socket.socket, error: TwoHopError) -> int:
     return 1
 
 
-def _measure(model: Model) -> list[tuple[int, float]]:
-    """(tokens, seconds) of a few sizes up to a full batch; the best of some runs."""
-    sizes = sorted({PROBE_TOKENS, model.tokens_per_batch // 8, model.tokens_per_batch} - {0})
-    points = []
-    for size in sizes:
-        probe: list[Triple] = [(0, np.zeros(PROBE_TOKENS, np.int32), None)] * max(1, size // PROBE_TOKENS)
-        seconds = []
-        for _ in range(PROBES):
-            began = time.perf_counter()
-            model.run(probe)
-            seconds.append(time.perf_counter() - began)
-        points.append((len(probe) * PROBE_TOKENS, min(seconds)))
-    return points
-
-
-def _batches(link: socket.socket) -> Iterator[tuple[int, bytes]]:
+def _batches(link: socket.socket) -> Iterator[tuple[Kind, int, bytes]]:
     """Until the service closes its end."""
     while header := _receive(link, HEADER.size):
-        _, batch, size = HEADER.unpack(header)
+        kind, batch, size = HEADER.unpack(header)
         payload = _receive(link, size)
         if payload is None:
             return
-        yield batch, payload
+        yield Kind(kind), batch, payload
 
 
 def _receive(link: socket.socket, size: int) -> bytes | None:
@@ -141,10 +126,10 @@ def _receive(link: socket.socket, size: int) -> bytes | None:
     return b"".join(pieces)
 
 
-def _answer(model: Model, batch: int, payload: bytes) -> bytes:
-    began = time.perf_counter()
+def _answer(model: Model, batch: int, payload: bytes, stream: int | None) -> bytes:
+    began = time.monotonic()
     try:
-        vectors, filler = model.run(frames.unpack_run(payload))
+        vectors, filler = model.run(frames.unpack_run(payload), stream)
         if not all(np.isfinite(array).all() for array in vectors):
             raise ModelError("this input breaks the model: its vectors are not finite")
     except TwoHopError as error:
@@ -153,7 +138,7 @@ def _answer(model: Model, batch: int, payload: bytes) -> bytes:
         log.exception("a batch failed")
         wrong = ModelError(f"this input breaks the model ({type(error).__name__})")
         return frames.frame(Kind.RAISED, batch, frames.pack_object(wrong))
-    return frames.frame(Kind.DONE, batch, frames.pack_done(Done(vectors, time.perf_counter() - began, filler)))
+    return frames.frame(Kind.DONE, batch, frames.pack_done(Done(vectors, began, time.monotonic(), filler)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real worker process around a fragile model: some tokens make it raise, die, or answer NaN.
+"""A real worker process around a fragile model: some tokens make it raise, die, hang, or answer NaN.
 
 Its vectors are [the first token, how many tokens]. Where the folder named as its model holds a file `refuse`, it does not
 start; with `die`, it ends while starting.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,17 +19,22 @@ from embedding_service.model.encoder import Item, Output
 from embedding_service.serving.worker import Plan, main
 from twohop.errors import Failed
 
-KILLS, RAISES, NOT_A_NUMBER = 13, 14, 15
+KILLS, RAISES, NOT_A_NUMBER, HANGS = 13, 14, 15, 16
 
 
 class FragileModel:
     numerics = "fragile-f32"
     tokens_per_batch = 64
+    streams = 2
+    weights = (0,)
+    longest = 64
 
     def run(self, items: Sequence[Item], stream: int | None = None) -> Output:
         tokens = {int(token) for _, ids, _ in items for token in ids}
         if KILLS in tokens:
             os.kill(os.getpid(), signal.SIGKILL)
+        if HANGS in tokens:
+            time.sleep(3600)
         if RAISES in tokens:
             raise ValueError("no")
         return Output(

@@ -7,18 +7,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fragile_worker import KILLS, NOT_A_NUMBER, RAISES
+from fragile_worker import HANGS, KILLS, NOT_A_NUMBER, RAISES
 
 from embedding_service.serving.item import Call, Item
 from embedding_service.serving.metrics import Metrics
-from embedding_service.serving.queue import Queue
+from embedding_service.serving.queue import Queues
 from embedding_service.serving.scheduler import Scheduler
 from embedding_service.serving.supervisor import Supervisor
 from twohop.errors import Failed, ModelError, TwoHopError, Unavailable
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 @dataclass
 class Bench:
     scheduler: Scheduler
-    lane: Supervisor
+    worker: Supervisor
     metrics: Metrics
 
     @property
@@ -52,7 +52,7 @@ class Bench:
 
     async def until_ready(self) -> None:
         for _ in range(round(PATIENCE_S / 0.01)):
-            if self.lane.is_ready:
+            if self.worker.is_ready:
                 return
             await asyncio.sleep(0.01)
         raise AssertionError("no worker came back")
@@ -63,18 +63,19 @@ class Bench:
 
 
 def run(check: Callable[[Bench], Awaitable[None]], folder: Path) -> None:
-    def command(descriptor: int) -> list[str]:
-        return [sys.executable, str(PROGRAM), str(descriptor), str(os.getpid()), json.dumps({"models": [str(folder)]})]
+    def command(descriptors: Sequence[int]) -> list[str]:
+        numbers = ",".join(map(str, descriptors))
+        return [sys.executable, str(PROGRAM), numbers, str(os.getpid()), json.dumps({"models": [str(folder)]})]
 
     async def go() -> None:
         metrics = Metrics()
-        lane = Supervisor(command, changed=lambda: scheduler.pump(), restarted=metrics.worker_restarts.inc)
-        scheduler = Scheduler(Queue(bulk_share=0.2), [lane], metrics)
+        worker = Supervisor(command, changed=lambda: scheduler.pump(), restarted=metrics.worker_restarts.inc, hang_s=1.0)
+        scheduler = Scheduler(Queues(bulk_share=0.2), [worker], metrics)
         try:
-            await lane.start()
-            await check(Bench(scheduler, lane, metrics))
+            await worker.start()
+            await check(Bench(scheduler, worker, metrics))
         finally:
-            await lane.stop()
+            await worker.stop()
 
     asyncio.run(go())
 
@@ -108,10 +109,31 @@ def test_a_text_that_kills_the_worker_gets_model_error_and_its_mates_their_vecto
     run(check, tmp_path)
 
 
+def test_a_text_that_makes_the_worker_hang_is_given_up_and_its_mates_get_their_vectors(tmp_path: Path) -> None:
+    async def check(bench: Bench) -> None:
+        mates = list(range(100, 110))
+        *answers, broken = await bench.embed_all(*mates, HANGS)
+        assert same(answers, mates)
+        assert isinstance(broken, ModelError)
+
+    run(check, tmp_path)
+
+
+def test_nobody_is_blamed_for_a_worker_that_another_text_took_down(tmp_path: Path) -> None:
+    """Both streams are busy when it dies, time and again."""
+    async def check(bench: Bench) -> None:
+        for _ in range(3):
+            innocent = asyncio.gather(*(bench.embed(token, *range(200, 260)) for token in (101, 102, 103)))
+            assert isinstance(await bench.embed(KILLS), ModelError)
+            assert [float(answer[0, 0]) for answer in await innocent] == [101, 102, 103]
+
+    run(check, tmp_path)
+
+
 def test_an_idle_worker_that_is_killed_is_replaced_and_texts_wait_for_the_next(tmp_path: Path) -> None:
     async def check(bench: Bench) -> None:
-        assert bench.lane.pid is not None
-        os.kill(bench.lane.pid, signal.SIGKILL)
+        assert bench.worker.pid is not None
+        os.kill(bench.worker.pid, signal.SIGKILL)
         assert same(await bench.embed_all(7, 8), [7, 8])
         await bench.until_ready()
         assert bench.restarts == 1
@@ -122,8 +144,8 @@ def test_an_idle_worker_that_is_killed_is_replaced_and_texts_wait_for_the_next(t
 def test_while_a_worker_cannot_be_replaced_callers_are_told_and_served_again_after(tmp_path: Path) -> None:
     async def check(bench: Bench) -> None:
         (tmp_path / "refuse").touch()
-        assert bench.lane.pid is not None
-        os.kill(bench.lane.pid, signal.SIGKILL)
+        assert bench.worker.pid is not None
+        os.kill(bench.worker.pid, signal.SIGKILL)
         answer = await bench.embed(7)
         assert isinstance(answer, Unavailable)
         assert answer.retry_after_s

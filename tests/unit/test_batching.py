@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from embedding_service.serving.admission import Load, admit, predicted_wait_s
 from embedding_service.serving.batching import choose
-from embedding_service.serving.cost_model import CostModel
+from embedding_service.serving.cost_model import CostModel, Costs, Measured, budget
 from embedding_service.serving.item import Call, Item
+from embedding_service.serving.portion import portion
 from embedding_service.serving.recovery import Batch, after_death, after_error
 from twohop.errors import ModelError, Overloaded
 
@@ -91,12 +92,12 @@ def test_over_many_batches_bulk_gets_its_share_of_tokens_whatever_the_lengths(on
     assert served["online"] > 0
 
 
-def test_a_wait_is_the_tokens_ahead_at_the_measured_speed() -> None:
-    load = Load(online_tokens=800, bulk_tokens=10_000, running_s=0.5, tokens_per_s=1000)
+def test_a_wait_is_what_is_ahead_and_online_texts_yield_to_bulk_only_its_share() -> None:
+    load = Load(online_s=0.8, bulk_s=10, running_s=0.5)
     assert predicted_wait_s(load, bulk=False, bulk_share=0.2) == pytest.approx(0.5 + 1.0)
     assert predicted_wait_s(load, bulk=True, bulk_share=0.2) == pytest.approx(0.5 + 10.8)
-    assert predicted_wait_s(Load(800, 0, 0, 1000), bulk=False, bulk_share=0.2) == pytest.approx(0.8)
-    assert predicted_wait_s(Load(0, 0, 0, 1000), bulk=False, bulk_share=0.2) == 0
+    assert predicted_wait_s(Load(0.8, 0, 0), bulk=False, bulk_share=0.2) == pytest.approx(0.8)
+    assert predicted_wait_s(Load(0, 0, 0, starting_s=9), bulk=False, bulk_share=0.2) == 0
 
 
 @given(wait=st.floats(0, 1000), limit=st.floats(0, 100))
@@ -116,12 +117,40 @@ def test_costs_are_linear_between_what_was_measured_and_proportional_beyond() ->
     assert cost.tokens_per_s == pytest.approx(16_000)
 
 
+def test_a_long_text_makes_its_batch_dearer() -> None:
+    cost = CostModel([(512, 0.1)], per_long_token=0.001, short=64)
+    assert [cost.seconds(512, longest) for longest in (1, 64, 164)] == pytest.approx([0.1, 0.1, 0.11])
+
+
+def test_the_budget_is_the_smallest_batch_at_nearly_full_speed() -> None:
+    assert budget([(16, 1.0), (64, 2.0), (256, 5.2), (512, 10.0)]) == 256
+    assert budget([(16, 1.0)]) == 16
+
+
+costs = st.builds(
+    lambda alone, streams, gain: Costs(
+        Measured([(16, alone), (512, alone * 20)], [(16, alone * gain), (512, alone * gain * 20)]), streams
+    ),
+    st.floats(0.001, 1), st.integers(1, 16), st.floats(1, 20),
+)
+
+
+@given(costs=costs, waiting=st.integers(1, 100_000), first=st.integers(1, 512), busy=st.integers(0, 15))
+def test_a_portion_is_something_and_alone_only_on_an_idle_machine(costs: Costs, waiting: int, first: int, busy: int) -> None:
+    free = max(costs.streams - busy, 1)
+    part = portion(waiting, min(first, waiting), free=free, costs=costs)
+    assert 1 <= part.tokens <= costs.tokens_per_batch
+    assert not part.alone or (free == costs.streams > 1 and part.tokens == waiting)
+    # All streams together take what waits, or a full batch each.
+    assert part.alone or part.tokens * free >= min(waiting, costs.tokens_per_batch * free)
+
+
 def test_costs_follow_a_machine_that_gets_slower_and_no_single_outlier() -> None:
     cost = CostModel([(1000, 0.1)])
-    cost.observe(1000, 100.0)
+    cost.observe(1000, 1, 100.0)
     assert cost.seconds(1000) < 0.2
     for _ in range(100):
-        cost.observe(1000, 0.2)
+        cost.observe(1000, 1, 0.2)
     assert cost.tokens_per_s == pytest.approx(5000, rel=0.01)
 
 

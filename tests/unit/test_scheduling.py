@@ -6,7 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,74 +16,87 @@ from hypothesis import strategies as st
 
 from embedding_service.model.encoder import Item as Triple
 from embedding_service.serving import frames
-from embedding_service.serving.cost_model import CostModel
+from embedding_service.serving.cost_model import Costs, Measured
 from embedding_service.serving.frames import Done, Kind, Reader
 from embedding_service.serving.item import Call, Item
 from embedding_service.serving.limits import Limits
 from embedding_service.serving.metrics import Metrics
-from embedding_service.serving.queue import Queue
+from embedding_service.serving.queue import Queues
 from embedding_service.serving.scheduler import Scheduler
 from embedding_service.serving.tokenizing import pieces
 from embedding_service.serving.worker_link import Died, Outcome
 from twohop.errors import DeadlineExceeded, InvalidInput, TooLarge, TwoHopError, Unavailable
 
+# Alone, 100 tokens take half as long as on one of two streams.
+COSTS = Measured([(10, 0.1), (100, 0.5)], [(10, 0.12), (100, 1.0)])
 
-@dataclass
-class FakeLane:
+
+class FakeWorker:
     """A worker that runs what it is given until the test says how that ended."""
 
-    tokens_per_batch: int = 100
-    is_ready: bool = True
-    is_lost: bool = False
-    cost: CostModel = field(default_factory=lambda: CostModel([(100, 1.0)]))
-    running: Sequence[Item] = ()
-    batches: list[list[int]] = field(default_factory=list)
-    _done: Callable[[Outcome], None] | None = None
+    def __init__(self, streams: int) -> None:
+        self.streams = streams
+        self.is_ready, self.is_lost = True, False
+        self.batches: list[list[int]] = []                                      # first token of each item
+        self.running: dict[int | None, tuple[Sequence[Item], Callable[[Outcome], None]]] = {}
+        self._costs = Costs(COSTS, streams)
 
     @property
-    def is_free(self) -> bool:
-        return self.is_ready and self._done is None
+    def free(self) -> Sequence[int]:
+        if not self.is_ready or None in self.running:
+            return ()
+        return [stream for stream in range(self.streams) if stream not in self.running]
+
+    def costs(self, weights: int) -> Costs:
+        return self._costs
 
     def free_in_s(self, now: float) -> float:
-        return 0.0 if self.is_free else 0.25
+        return 0.0 if self.free else 0.25
 
-    def run(self, items: Sequence[Item], done: Callable[[Outcome], None]) -> None:
-        assert self.is_free
-        self.running, self._done = items, done
+    def ready_in_s(self, now: float) -> float:
+        return 0.0 if self.is_ready else 2.0
+
+    def run(self, items: Sequence[Item], stream: int | None, done: Callable[[Outcome], None]) -> None:
+        assert len(self.free) == self.streams if stream is None else stream in self.free
+        self.running[stream] = items, done
         self.batches.append([int(item.ids[0]) for item in items])
 
-    def end(self, outcome: Outcome | None = None) -> None:
+    def end(self, outcome: Outcome | None = None, stream: int | None = 0) -> None:
         """None: the vectors of what it runs, [the first token]."""
-        done, self._done = self._done, None
-        assert done is not None
-        done(outcome or Done([np.full((1, 1), item.ids[0], np.float32) for item in self.running], 1.0, 0))
+        items, done = self.running.pop(stream)
+        done(outcome or Done([np.full((1, 1), item.ids[0], np.float32) for item in items], 1000.0, 1001.0, 0))
 
 
 @dataclass
 class World:
     scheduler: Scheduler
-    lanes: list[FakeLane]
+    workers: list[FakeWorker]
     now: list[float]
 
-    def submit(self, name: int, tokens: int = 40, **more: Any) -> tuple[Item, Call]:
+    @property
+    def worker(self) -> FakeWorker:
+        return self.workers[0]
+
+    def submit(self, name: int, tokens: int = 40, count: int = 1, **more: Any) -> tuple[Item, Call]:
+        """`count` equal texts in one request; the first of them."""
         call = Call(asyncio.get_running_loop())
-        item = Item(call, 0, np.full(tokens, name, np.int32), None, **more)
-        call.begin([item])
-        self.scheduler.submit([item])
-        return item, call
+        items = [Item(call, 0, np.full(tokens, name, np.int32), None, **more) for _ in range(count)]
+        call.begin(items)
+        self.scheduler.submit(items)
+        return items[0], call
 
 
-def run(check: Callable[[World], Awaitable[None]], lanes: int = 1) -> None:
+def run(check: Callable[[World], Awaitable[None]], workers: int = 1, streams: int = 1) -> None:
     async def go() -> None:
-        now, made = [1000.0], [FakeLane() for _ in range(lanes)]
-        await check(World(Scheduler(Queue(0.2), made, Metrics(), lambda: now[0]), made, now))
+        now, made = [1000.0], [FakeWorker(streams) for _ in range(workers)]
+        await check(World(Scheduler(Queues(0.2), made, Metrics(), lambda: now[0]), made, now))
 
     asyncio.run(go())
 
 
 def test_an_idle_worker_gets_a_text_at_once_and_later_ones_share_the_next_batch() -> None:
     async def check(world: World) -> None:
-        (lane,) = world.lanes
+        lane = world.worker
         calls = [world.submit(name)[1] for name in range(4)]
         assert lane.batches == [[0]]
         lane.end()
@@ -97,31 +110,96 @@ def test_an_idle_worker_gets_a_text_at_once_and_later_ones_share_the_next_batch(
     run(check)
 
 
-def test_several_lanes_work_side_by_side() -> None:
+def test_several_workers_work_side_by_side() -> None:
     async def check(world: World) -> None:
         for name in range(3):
             world.submit(name)
-        assert [lane.batches for lane in world.lanes] == [[[0]], [[1]]]
-        world.lanes[1].end()
-        assert world.lanes[1].batches == [[1], [2]]
+        assert [worker.batches for worker in world.workers] == [[[0]], [[1]]]
+        world.workers[1].end()
+        assert world.workers[1].batches == [[1], [2]]
 
-    run(check, lanes=2)
+    run(check, workers=2)
+
+
+def test_a_little_work_has_the_whole_machine_and_much_is_shared_out_to_the_streams() -> None:
+    async def check(world: World) -> None:
+        worker = world.worker
+        world.submit(0)
+        assert list(worker.running) == [None]
+        world.submit(1, tokens=30, count=6)
+        worker.end(stream=None)
+        assert worker.batches == [[0], [1, 1, 1], [1, 1, 1]]
+        assert sorted(worker.running) == [0, 1]
+        world.submit(2)
+        worker.end(stream=1)
+        assert sorted(worker.running) == [0, 1]
+        assert worker.batches[3:] == [[2]]
+
+    run(check, streams=2)
+
+
+def test_what_a_dead_worker_was_at_runs_again_with_nothing_beside_it() -> None:
+    async def check(world: World) -> None:
+        worker = world.worker
+        world.submit(1, tokens=30, count=6)
+        world.submit(2, tokens=30, count=6)
+        worker.is_ready = False
+        worker.end(Died(), stream=0)
+        worker.end(Died(), stream=1)
+        worker.is_ready = True
+        world.scheduler.pump()
+        assert list(worker.running) == [None]
+        worker.end(stream=None)
+        assert list(worker.running) == [None]
+        worker.end(stream=None)
+        assert sorted(worker.running) == [0, 1]
+
+    run(check, streams=2)
+
+
+def test_a_single_text_does_not_wait_for_all_of_a_request_of_thousands() -> None:
+    async def check(world: World) -> None:
+        worker = world.worker
+        world.submit(1, tokens=50, count=40)
+        world.now[0] += 1.0
+        worker.end()
+        world.submit(2)
+        worker.end()
+        assert worker.batches == [[1, 1], [1, 1], [2, 1]]
+
+    run(check)
+
+
+def test_sets_of_weights_take_turns_by_the_time_they_were_given() -> None:
+    async def check(world: World) -> None:
+        worker = world.worker
+        for _ in range(20):
+            world.submit(1, tokens=100, weights=0)
+            world.submit(2, tokens=100, weights=1)
+        world.submit(1, count=40, tokens=100, weights=0)
+        for _ in range(30):
+            worker.end()
+        assert all(len(batch) == 1 for batch in worker.batches)
+        first = [batch[0] for batch in worker.batches[:30]]
+        assert abs(first.count(1) - first.count(2)) <= 1
+
+    run(check)
 
 
 def test_a_text_whose_time_is_over_or_whose_caller_left_is_not_computed() -> None:
     async def check(world: World) -> None:
-        (lane,) = world.lanes
+        lane = world.worker
         world.submit(0)
         _, late = world.submit(1, deadline=1005.0)
         left, _ = world.submit(2)
         world.submit(3)
-        assert world.scheduler.load.online_tokens == 120
+        assert world.scheduler.online_tokens == 120
         world.scheduler.withdraw([left])
-        assert world.scheduler.load.online_tokens == 80
+        assert world.scheduler.online_tokens == 80
         world.now[0] = 1006.0
         lane.end()
         assert lane.batches == [[0], [3]]
-        assert world.scheduler.load.online_tokens == 0
+        assert world.scheduler.online_tokens == 0
         with pytest.raises(DeadlineExceeded):
             await late.ended()
 
@@ -130,7 +208,7 @@ def test_a_text_whose_time_is_over_or_whose_caller_left_is_not_computed() -> Non
 
 def test_a_batch_whose_worker_died_runs_before_anything_new_once_there_is_another() -> None:
     async def check(world: World) -> None:
-        (lane,) = world.lanes
+        lane = world.worker
         _, call = world.submit(0)
         world.submit(1)
         lane.is_ready = False
@@ -139,7 +217,7 @@ def test_a_batch_whose_worker_died_runs_before_anything_new_once_there_is_anothe
         lane.is_ready = True
         world.scheduler.pump()
         assert lane.batches == [[0], [0]]
-        lane.end()
+        lane.end(stream=None)
         await call.ended()
 
     run(check)
@@ -147,14 +225,14 @@ def test_a_batch_whose_worker_died_runs_before_anything_new_once_there_is_anothe
 
 def test_where_no_worker_can_be_had_everybody_who_waits_is_told() -> None:
     async def check(world: World) -> None:
-        (lane,) = world.lanes
+        lane = world.worker
         calls = [world.submit(name)[1] for name in range(3)]
         lane.is_ready, lane.is_lost = False, True
         lane.end(Died())
         for call in calls:
             with pytest.raises(Unavailable):
                 await call.ended()
-        assert world.scheduler.load.online_tokens == 0
+        assert world.scheduler.online_tokens == 0
 
     run(check)
 
@@ -177,7 +255,7 @@ def test_many_who_left_do_not_fill_the_memory() -> None:
 def test_an_item_ends_once_whatever_is_said_later() -> None:
     async def check(world: World) -> None:
         item, call = world.submit(7)
-        world.lanes[0].end()
+        world.worker.end()
         item.fail(Unavailable("too late"))
         item.withdraw()
         await call.ended()
@@ -215,7 +293,7 @@ def test_a_batch_arrives_as_it_was_sent(given: list[tuple[int, list[int], bool]]
 @given(shapes=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 8)), min_size=1, max_size=10))
 def test_vectors_arrive_as_they_were_sent(shapes: list[tuple[int, int]]) -> None:
     vectors = [np.random.default_rng(0).random(shape).astype(np.float32) for shape in shapes]
-    done = frames.unpack_done(frames.pack_done(Done(vectors, 0.25, 17)))
+    done = frames.unpack_done(frames.pack_done(Done(vectors, 0.5, 0.75, 17)))
     assert (done.seconds, done.filler) == (0.25, 17)
     for a, b in zip(vectors, done.vectors, strict=True):
         assert np.array_equal(a, b)

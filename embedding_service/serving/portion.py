@@ -1,0 +1,30 @@
+"""How much of what waits goes to a worker now, and whether on the whole machine or on one stream. Pure.
+
+A batch on all cores is the fastest for a little work; a batch per core, side by side, is faster for much. Where the one turns
+into the other is what the costs measured at warm-up say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedding_service.serving.cost_model import Costs
+
+
+@dataclass(frozen=True)
+class Portion:
+    """`alone`: on the whole machine; else on one stream. `tokens`: about so many."""
+
+    alone: bool
+    tokens: int
+
+
+def portion(waiting: int, first: int, *, free: int, costs: Costs) -> Portion:
+    """Of `waiting` tokens, `first` of them in the text whose turn it is, for a worker with `free` streams, at least one."""
+    share = -(-waiting // free)
+    if 1 < costs.streams == free:
+        # Side by side it ends with the longest part, and a text is not divided.
+        beside = costs.beside.seconds(max(share, first), first)
+        if waiting <= costs.tokens_per_batch and costs.alone.seconds(waiting, first) <= beside:
+            return Portion(True, waiting)
+    return Portion(False, min(share, costs.tokens_per_batch))
