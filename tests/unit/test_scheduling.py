@@ -265,6 +265,59 @@ def test_an_item_ends_once_whatever_is_said_later() -> None:
     run(check)
 
 
+steps = st.one_of(
+    st.tuples(st.just("submit"), st.integers(1, 90), st.integers(1, 12), st.booleans(), st.sampled_from([None, 0.5, 5.0])),
+    st.tuples(st.just("end"), st.integers(0, 3)),
+    st.tuples(st.just("raise"), st.integers(0, 3)),
+    st.tuples(st.just("die")),
+    st.tuples(st.just("revive")),
+    st.tuples(st.just("leave"), st.integers(0, 50)),
+    st.tuples(st.just("wait"), st.floats(0, 1)),
+)
+
+
+@given(steps=st.lists(steps, max_size=60), streams=st.integers(1, 3))
+def test_every_text_that_was_taken_ends_once_whatever_happens(steps: list[Any], streams: int) -> None:
+    """Requests of both classes and of two sets of weights come and leave, batches succeed and fail, the worker dies and is
+    replaced, deadlines pass; then all is calm, and nobody waits any more."""
+    async def check(world: World) -> None:
+        worker, calls = world.worker, []
+
+        def end(which: int, outcome: Outcome | None) -> None:
+            if worker.running:
+                worker.end(outcome, sorted(worker.running, key=str)[which % len(worker.running)])
+
+        for number, (what, *how) in enumerate(steps):
+            if what == "submit":
+                tokens, count, bulk, left_s = how
+                deadline = None if left_s is None else world.now[0] + left_s
+                calls.append(world.submit(number, tokens, count, bulk=bulk, deadline=deadline, weights=number % 2)[1])
+            elif what in ("end", "raise"):
+                end(how[0], InvalidInput("no") if what == "raise" else None)
+            elif what == "die" and worker.is_ready:
+                worker.is_ready = False
+                while worker.running:
+                    end(0, Died())
+            elif what == "leave" and calls:
+                world.scheduler.withdraw(calls[how[0] % len(calls)].items)
+            elif what == "wait":
+                world.now[0] += how[0]
+            elif what == "revive":
+                worker.is_ready = True
+                world.scheduler.pump()
+        worker.is_ready = True
+        world.scheduler.pump()
+        while worker.running:
+            end(0, None)
+        assert world.scheduler.online_tokens == world.scheduler.bulk_tokens == 0
+        for call in calls:
+            ended = all(item.is_over for item in call.items)
+            failed = call._future.done() and call._future.exception() is not None       # retrieved: no warning of asyncio's
+            assert ended or failed
+
+    run(check, streams=streams)
+
+
 # --- what crosses the pipe
 
 ids_of_texts = st.lists(st.integers(0, 30_000), min_size=1, max_size=20)
