@@ -36,11 +36,11 @@ def main() -> NoReturn:
 @click.option("--zmq-port", type=PORT, default=5555, help="Where --zmq takes requests.")
 @click.option("--zmq-port-out", type=PORT, default=5556, help="Where --zmq publishes results.")
 @click.option("--engine", type=click.Choice(["auto", "openvino", "torch"]), default="auto",
-              help="What computes.  [not torch yet]")
-@click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "int8"]), default="auto",
+              help="What computes: OpenVINO on the CPU, PyTorch on CUDA devices (extra 'cuda'); auto: what is there.")
+@click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "f16", "int8"]), default="auto",
               help="auto: bf16 where the processor computes in it.  [not int8 yet]")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
-@click.option("--cache-bytes", type=click.IntRange(0), default=0, help="Memory for vectors of repeated texts.  [not built yet]")
+@click.option("--cache-bytes", type=click.IntRange(0), default=0, help="Memory for vectors of repeated texts; 0: none are kept.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach without keys and TLS.")
 @click.option("--key-file", type=FILE, help="Accepted bearer keys, one a line.")
 @click.option("--tls-cert", type=FILE, help="This server's certificate chain, PEM.")
@@ -85,6 +85,7 @@ def serve(**flags: Any) -> None:
             limits=Limits(flags["max_texts"], flags["max_request_bytes"], flags["max_response_bytes"]),
             waits=WaitLimits(flags["max_wait_seconds"], flags["max_bulk_wait_seconds"]),
             bulk_share=flags["bulk_share"],
+            cache_bytes=flags["cache_bytes"],
             max_requests=flags["max_requests"],
             tokenizer_threads=flags["tokenizer_threads"],
             drain_s=flags["drain_seconds"],
@@ -115,6 +116,82 @@ def fingerprint(model: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{encoder.name:{width}}  {encoder.fingerprint}")
 
 
+@cli.command()
+@click.option("--model", default="minilm", metavar="NAME[=PLACE][:key=value,…]", help="The encoder, as in serve.")
+@click.option("--random", type=click.Choice(["minilm", "bert-base", "bert-large"]),
+              help="Weights of chance of this size in place of --model: for speed only.")
+@click.option("--file", type=FILE, help="Texts to measure with, one a line.  [default: a packaged sample]", show_default=False)
+@click.option("--tokens", metavar="N,…", help="Synthetic texts of exactly so many tokens in place of --file, such as 16,32,128.")
+@click.option("--engine", multiple=True, default=["auto"], metavar="auto|openvino|torch", help="Repeatable.")
+@click.option("--precision", multiple=True, metavar="f32|bf16|int8", help="Repeatable.  [default: all that run here]")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
+@click.option("--rounds", type=click.IntRange(1), default=5, help="All are measured in turns so many times.")
+@click.option("--seconds", type=click.FloatRange(0.0, min_open=True), default=1.5, help="Of each measurement in a round.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png", help="A picture too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document in place of the table.")
+@click.pass_context
+@needs_extra("embedding")
+def bench(context: click.Context, plot: Path | None, as_json: bool, **flags: Any) -> None:
+    """Measure engines and precisions on this machine: latency, throughput, accuracy, and the share of what it could do."""
+    if flags["file"] and flags["tokens"] is not None:
+        raise click.UsageError("--tokens makes its own texts: leave out --file")
+    if flags["random"] and context.get_parameter_source("model") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--random makes its own encoder: leave out --model")
+    lengths = _lengths(flags["tokens"]) if flags["tokens"] is not None else ()
+    from embedding_service.tools.bench.bench import Plan
+    from embedding_service.tools.bench.output import run as measure
+
+    measure(
+        Plan(flags["model"], flags["random"], flags["file"], lengths, flags["engine"], flags["precision"], flags["threads"],
+             flags["rounds"], flags["seconds"]),
+        plot=plot, as_json=as_json,
+    )
+
+
+def _lengths(given: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in given.split(",")]
+    if not all(part.isdecimal() and len(part) < 7 and int(part) > 0 for part in parts):
+        raise click.UsageError(f"--tokens {given}: give token counts of at least 1 with commas between, such as 16,32,128")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+@cli.command()
+@click.argument("source", metavar="INPUT", type=FILE)
+@click.argument("output", metavar="OUTPUT.parquet", type=click.Path(dir_okay=False, path_type=Path))
+@models_option
+@click.option("--encoder", default="", metavar="NAME", help="Which of the encoders.  [default: the first]", show_default=False)
+@click.option("--engine", type=click.Choice(["auto", "openvino", "torch"]), default="auto", help="What computes.")
+@click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "int8"]), default="auto",
+              help="auto: bf16 where the processor computes in it.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
+@click.option("--text-column", default="text", metavar="NAME", help="Where the texts are.")
+@click.option("--id-column", metavar="NAME", help="Where the ids are.  [default: id; where there is none, rows are numbered from 0]")
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", help="Of the vectors.")
+@click.option("--window", type=click.IntRange(1), default=16384, metavar="TEXTS",
+              help="Texts that are kept as one: what a kill costs at most, and a row group of the output.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT, and what an interrupted run with other settings has left.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON document.")
+@needs_extra("embedding")
+def encode(source: Path, output: Path, as_json: bool, **flags: Any) -> None:
+    """Vectors of all texts of a file, as Parquet: columns id, vector, tokens, truncated.
+
+    INPUT: .tsv or .csv with a header, .jsonl, .parquet, or .txt with one text a line. Interrupted or killed, the same command
+    goes on where it was.
+    """
+    from embedding_service.tools.encode import Job, encode_file
+    from embedding_service.tools.texts_in import Columns
+
+    summary = encode_file(Job(
+        source, output, Columns(flags["text_column"], flags["id_column"]), flags["model"], flags["encoder"], flags["engine"],
+        flags["precision"], flags["threads"], flags["dtype"], flags["window"], flags["overwrite"],
+    ))
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        click.echo("{rows} texts in {seconds:.1f} s ({texts_per_s} texts/s, {resumed} done before, {truncated} truncated): "
+                   "{output}, {encoder} {fingerprint} {numerics}".format(**summary))
+
+
 def _not_built_yet(name: str, summary: str) -> None:
     @cli.command(name, help=f"{summary}  [not built yet]", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -122,17 +199,13 @@ def _not_built_yet(name: str, summary: str) -> None:
         raise click.UsageError(f"embedding-service {name} is not built yet")
 
 
-_not_built_yet("encode", "Embed a file of texts in bulk.")
 _not_built_yet("convert", "Turn a Google checkpoint into safetensors.")
-_not_built_yet("bench", "Measure engines and precisions on this machine.")
 
 
 def _refuse_what_is_not_built(flags: dict[str, Any]) -> None:
     asked = {
         "--zmq": flags["zmq"],
-        "--engine torch": flags["engine"] == "torch",
         "--precision int8": flags["precision"] == "int8",
-        "--cache-bytes": flags["cache_bytes"] > 0,
     }
     missing = [flag for flag, is_asked in asked.items() if is_asked]
     if missing:

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from embedding_service.model import numerics, reference
 from embedding_service.model.checkpoint import Checkpoint
 from embedding_service.model.cores import available_cores
+from embedding_service.model.devices import can_compute_on_cuda
 from embedding_service.model.engine import Engine, Pack
 from embedding_service.model.fingerprint import needed_tensors
 from embedding_service.model.pooling import counted_tokens, normalized, pool, pool_classifier
 from embedding_service.model.spec import EncoderSpec, parse_models
 from embedding_service.model.tokenizer import Tokenizer
-from twohop.errors import InvalidInput, ModelError
+from twohop.errors import Failed, InvalidInput, ModelError
 
-ENGINES = ("auto", "openvino")
-PRECISIONS = ("auto", "f32", "bf16")
+ENGINES = ("auto", "openvino", "torch")
+PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 Vectors = NDArray[np.float32]
 # (Encoder.index, Tokens.ids, Tokens.types): plain arrays, cheap to send to the worker.
@@ -57,6 +58,8 @@ class Encoders:
                 f"--engine {engine} --precision {precision} is not built yet; there are the engines {', '.join(ENGINES)} and the "
                 f"precisions {', '.join(PRECISIONS)}", detail={"engine": engine, "precision": precision}
             )
+        on_cuda = engine == "auto" and precision != "int8" and can_compute_on_cuda()
+        build = _torch if engine == "torch" or on_cuda else _openvino
         specs = parse_models(models)
         threads = threads or available_cores()
         engines: dict[Path, Engine] = {}
@@ -68,7 +71,7 @@ class Encoders:
                 checkpoint.check(needed_tensors(spec))
             if any(spec.pooling == "cls-pooled" for spec in own):
                 poolers[folder] = checkpoint.tensor("pooler.dense.weight").copy(), checkpoint.tensor("pooler.dense.bias").copy()
-            engines[folder] = _openvino(checkpoint, own, precision, threads)
+            engines[folder] = build(checkpoint, own, precision, threads)
             encoders = cls(own, {folder: engines[folder]}, poolers)
             encoders._check(checkpoint)
             engines[folder].warm_up(max(spec.max_length for spec in own))
@@ -185,7 +188,23 @@ class Encoders:
 
 
 def _openvino(checkpoint: Checkpoint, specs: Sequence[EncoderSpec], precision: str, threads: int) -> Engine:
+    if precision == "f16":
+        raise InvalidInput("--precision f16 is for --engine torch on a CUDA device: use auto, bf16 or f32",
+                           detail={"precision": precision})
     from embedding_service.model.openvino_engine import OpenVinoEngine
 
     layers = sorted({layer for spec in specs for layer in spec.layers})
     return OpenVinoEngine(checkpoint, layers, [spec.top for spec in specs], precision=precision, threads=threads)
+
+
+def _torch(checkpoint: Checkpoint, specs: Sequence[EncoderSpec], precision: str, threads: int) -> Engine:
+    try:
+        from embedding_service.model.torch_engine import TorchEngine
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise Failed("--engine torch needs PyTorch, which is not installed: pip install 'twohop[cuda]'",
+                     detail={"extra": "cuda", "module": "torch"}) from error
+
+    layers = sorted({layer for spec in specs for layer in spec.layers})
+    return TorchEngine(checkpoint, layers, [spec.top for spec in specs], precision=precision, threads=threads)

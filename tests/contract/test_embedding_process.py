@@ -33,7 +33,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 class TestCommandLine:
     @pytest.mark.parametrize(
-        "flags", [["--zmq"], ["--engine", "torch"], ["--precision", "int8"], ["--cache-bytes", "1000"]], ids=" ".join
+        "flags", [["--zmq"], ["--precision", "int8"], ["--cache-bytes", "1000"]], ids=" ".join
     )
     def test_what_is_not_built_yet_says_so(self, flags: list[str]) -> None:
         done = command("serve", *flags)

@@ -31,9 +31,12 @@ PROTOCOLS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "starlette", "
 
 # The one leaf of each heavy library (a name that ends in a dot: a package of leaves, one file per kind).
 LEAVES = {
-    "openvino": ("embedding_service.model.openvino_engine",),
-    "torch": ("embedding_service.model.torch_engine",),
+    "openvino": ("embedding_service.tools.bench.openvino_gemm", "embedding_service.model.openvino_engine",),
+    "torch": ("embedding_service.tools.bench.torch_gemm",
+              *tuple(f"embedding_service.model.torch_{part}" for part in ("engine", "forward", "device"))),
+    "pyarrow": ("embedding_service.tools.parquet",),
     "nncf": ("embedding_service.model.quantize",),
+    "matplotlib": ("embedding_service.tools.bench.picture",),
     "keras": ("head_service.training.heads.", "head_service.training.export"),
     "tensorflow": ("head_service.training.heads.", "head_service.training.export", "head_service.model_server.session"),
 }
@@ -46,7 +49,7 @@ COMMANDS = {
     "embedding_service.cli": ["serve", "encode", "convert", "fingerprint", "bench"],
     "head_service.cli": ["train", "evaluate", "versions", "promote", "rollback", "serve", "gateway"],
 }
-HEAVY = ["openvino", "tensorflow", "keras", "torch", "nncf", "sklearn", "grpc", "numpy", "fastapi", "uvicorn"]
+HEAVY = ["openvino", "tensorflow", "keras", "torch", "nncf", "pyarrow", "sklearn", "grpc", "numpy", "fastapi", "uvicorn"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+"""What this machine can compute on, found out without importing anything heavy: a start on a CPU must not wait for PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")       # x86, x86, Arm
+
+
+def cuda_devices(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> tuple[str, ...]:
+    """The NVIDIA devices that this process may use, each as CUDA_VISIBLE_DEVICES names it; () without any.
+
+    As CUDA does it, a list ends at the first name that is no device, and "" or "-1" hides them all.
+    """
+    count = _count(root)
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if not count or chosen is None:
+        return tuple(str(number) for number in range(count))
+    devices: list[str] = []
+    for name in (each.strip() for each in chosen.split(",")):
+        if not (name.isdecimal() and int(name) < count) and not name.startswith(("GPU-", "MIG-")):
+            break
+        devices.append(name)
+    return tuple(devices)
+
+
+def can_compute_on_cuda() -> bool:
+    """Whether there is a device, and PyTorch to use it."""
+    return bool(cuda_devices()) and importlib.util.find_spec("torch") is not None
+
+
+def cpu_computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for it; without them it is slower than float32."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return any(flag in words for flag in CPU_FLAGS)
+
+
+def _count(root: Path) -> int:
+    """Of the loaded driver; in a container that sees only some devices, of those."""
+    of_driver = list(root.glob("proc/driver/nvidia/gpus/*"))
+    return len(of_driver or [node for node in root.glob("dev/nvidia*") if node.name.removeprefix("nvidia").isdecimal()])
