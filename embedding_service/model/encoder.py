@@ -108,7 +108,7 @@ class _Source:
         if names not in self._hashes:
             self._hashes[names] = hash_weights(self.checkpoint, names)
         if self._tokenizer is None:
-            self._tokenizer = Tokenizer.load(spec.folder, spec.max_length)
+            self._tokenizer = Tokenizer.load(spec.folder, spec.max_length, spec.architecture)
             self._vocabulary = hash_vocabulary(self._tokenizer.vocabulary)
         tokenizer = self._tokenizer.with_max_length(spec.max_length)
         identity = fingerprint(spec, weights=self._hashes[names], vocabulary=self._vocabulary, tokenizer=tokenizer.identity)

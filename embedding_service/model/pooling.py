@@ -58,11 +58,14 @@ def normalized(vectors: Vectors) -> Vectors:
 
 
 def counted_tokens(length: int, types: NDArray[np.int32] | None) -> NDArray[np.bool_]:
-    """bool [length]: all but the special tokens of `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]` (b has type 1)."""
+    """bool [length]: all but the special tokens of `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]` (b has type 1), or of
+    `<s> a </s></s> b </s>` (type 1 for the first </s> in the middle, 0 for the second; Tokenizer)."""
     counted = np.ones(length, np.bool_)
     counted[[0, -1]] = False
     if types is not None:
-        counted[np.flatnonzero(types == 0)[-1]] = False
+        middle = int(np.flatnonzero(types == 0)[-1])
+        counted[middle] = False
+        counted[:middle] &= types[:middle] == 0
     return counted
 
 

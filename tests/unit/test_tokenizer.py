@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tiny_bert import WORDS, write
 
 from embedding_service.model.tokenizer import Tokenizer, chunked
-from embedding_service.model.wordpiece import WordPiece, load_wordpiece
+from embedding_service.model.pieces import Pieces
+from embedding_service.model.tokenizer_folder import load_pieces
 from twohop.errors import Failed
 
 
@@ -23,15 +24,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wordpiece(folder: Path) -> WordPiece:
-    return load_wordpiece(folder)
+def wordpiece(folder: Path) -> Pieces:
+    return load_pieces(folder)
 
 
 @cache
-def shared_wordpiece() -> WordPiece:
+def shared_wordpiece() -> Pieces:
     """For hypothesis, which runs one test many times."""
     with TemporaryDirectory() as folder:
-        return load_wordpiece(write(Path(folder)))
+        return load_pieces(write(Path(folder)))
 
 
 def words(ids: object) -> str:
@@ -84,7 +85,7 @@ def test_a_long_text_in_chunks_has_the_same_pieces_as_in_one_go(text: str) -> No
 @pytest.mark.parametrize("text", [
     "[SEP]" * 300, "a" * 1400, "a" * 1400 + " b", "我" * 900, "." * 900, ("x" * 350 + " ") * 5, "[MASK]a" * 200,
 ])
-def test_special_tokens_and_overlong_words_survive_being_cut_into_chunks(text: str, wordpiece: WordPiece) -> None:
+def test_special_tokens_and_overlong_words_survive_being_cut_into_chunks(text: str, wordpiece: Pieces) -> None:
     [whole] = wordpiece.encode([text])
     chunks = list(chunked(text, wordpiece, size=512))
     assert [index for chunk in chunks for index in wordpiece.encode([chunk])[0]] == whole
@@ -94,8 +95,8 @@ def test_special_tokens_and_overlong_words_survive_being_cut_into_chunks(text: s
 def test_truncation_and_padding_of_a_tokenizer_json_do_not_count(folder: Path, tmp_path: Path) -> None:
     import tokenizers
 
-    assert load_wordpiece(folder).identity["specials_in_text"] is True
-    library = load_wordpiece(folder)._library
+    assert load_pieces(folder).identity["specials_in_text"] is True
+    library = load_pieces(folder)._library
     library.enable_truncation(4)
     library.enable_padding(length=9)
     library.save(str(tmp_path / "tokenizer.json"))
