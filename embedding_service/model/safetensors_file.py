@@ -1,4 +1,4 @@
-"""Read-only view of one `.safetensors` file: the header is JSON, the tensors are views into a memory map.
+"""Read-only view of one `.safetensors` file, and how to write one: the header is JSON, the tensors are views into a memory map.
 
 Format: 8 bytes little-endian header length, the header, then the data; `data_offsets` count from the end of the header.
 Nothing is copied until someone asks for a tensor as float32 that is stored as something else.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,29 @@ class SafetensorsFile:
     def drop_pages(self) -> None:
         """Gives the pages read so far back to the system's cache: they no longer count as this process's memory."""
         self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], NDArray[np.float32]]) -> None:
+    """A file of float32 tensors, on disk when this returns; `read` is asked for one at a time, so that one at most is in memory.
+
+    Raises ValueError if a tensor is not of the shape announced, OSError if it cannot be written.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}         # transformers asks for it
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * int(np.prod(shape, dtype=np.int64))
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)                                     # so that the tensors are aligned
+    with path.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name, shape in shapes.items():
+            tensor = read(name)
+            if tensor.shape != shape:
+                raise ValueError(f"tensor {name} has shape {tensor.shape}, announced was {shape}")
+            file.write(np.ascontiguousarray(tensor, "<f4").data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 _STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
