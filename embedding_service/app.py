@@ -18,6 +18,7 @@ from embedding_service.fronts import operations
 from embedding_service.fronts.grpc import GrpcFront
 from embedding_service.model.encoder import describe_encoders
 from embedding_service.serving import worker
+from embedding_service.serving.cache import Cache
 from embedding_service.serving.metrics import Metrics
 from embedding_service.serving.queue import Queues
 from embedding_service.serving.registry import Registry
@@ -59,7 +60,8 @@ async def _serve(settings: Settings) -> None:
     scheduler = Scheduler(Queues(settings.bulk_share), [supervisor], metrics)
     tokenizing = Tokenizing(settings.tokenizer_threads)
     service = Service(
-        scheduler, tokenizing, metrics, limits=settings.limits, waits=settings.waits, bulk_share=settings.bulk_share
+        scheduler, tokenizing, metrics, limits=settings.limits, waits=settings.waits, bulk_share=settings.bulk_share,
+        cache=Cache(settings.cache_bytes) if settings.cache_bytes else None,
     )
     front = GrpcFront(service, lifecycle, keys, max_requests=settings.max_requests)
     metrics.ready.set_function(lambda: float(lifecycle.is_ready and service.is_ready))

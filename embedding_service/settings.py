@@ -22,6 +22,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     waits: WaitLimits = field(default_factory=WaitLimits)
     bulk_share: float = 0.2
+    cache_bytes: int = 0        # of vectors kept in memory; 0: none
     max_requests: int = 1024
     tokenizer_threads: int = 2
     drain_s: float = 30.0

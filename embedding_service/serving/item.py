@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,14 @@ Vectors = NDArray[np.float32]
 Ids = NDArray[np.int32]
 
 
+class Owner(Protocol):
+    """Whom an item tells how it ended: its call, or the flight that several calls wait for."""
+
+    def item_succeeded(self) -> None: ...
+
+    def fail(self, error: TwoHopError) -> None: ...
+
+
 class Item:
     """One text: `ids` int32 [T] and `types` int32 [T] (None: all 0) for the encoder of number `encoder`, which is one of those
     over the set of `weights`. `turn` orders those that wait (queue.py).
@@ -24,14 +33,14 @@ class Item:
     Times are of one monotonic clock, in seconds; `deadline` None waits for ever.
     """
 
-    __slots__ = ("_call", "bulk", "compute_s", "deadline", "encoder", "ended_at", "enqueued_at", "ids", "is_over",
+    __slots__ = ("_owner", "bulk", "compute_s", "deadline", "encoder", "ended_at", "enqueued_at", "ids", "is_over",
                  "started_at", "tokens", "turn", "types", "vectors", "weights")
 
     def __init__(
-        self, call: Call, encoder: int, ids: Ids, types: Ids | None, *,
+        self, owner: Owner, encoder: int, ids: Ids, types: Ids | None, *,
         weights: int = 0, bulk: bool = False, deadline: float | None = None,
     ) -> None:
-        self._call = call
+        self._owner = owner
         self.encoder = encoder
         self.ids = ids
         self.types = types
@@ -47,11 +56,11 @@ class Item:
     def succeed(self, vectors: Vectors, *, compute_s: float, now: float) -> None:
         if self._end():
             self.vectors, self.compute_s, self.ended_at = vectors, compute_s, now
-            self._call.item_succeeded()
+            self._owner.item_succeeded()
 
     def fail(self, error: TwoHopError) -> None:
         if self._end():
-            self._call.fail(error)
+            self._owner.fail(error)
 
     def withdraw(self) -> None:
         """Its caller has left, or has its answer already: no longer worth computing."""

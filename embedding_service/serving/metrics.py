@@ -44,6 +44,18 @@ class Metrics:
         self.estimated_wait = Gauge(
             name("estimated_wait_seconds"), "For an online text that arrived now.", registry=self.registry
         )
+        self.cache_hits = Counter(
+            name("cache_hits"), "Texts whose vectors were kept.", ["encoder"], registry=self.registry
+        )
+        self.cache_misses = Counter(
+            name("cache_misses"), "Texts computed because the cache did not have them.", ["encoder"], registry=self.registry
+        )
+        self.cache_shared = Counter(
+            name("cache_shared"), "Texts that were being computed for somebody else, or twice in one request.",
+            ["encoder"], registry=self.registry,
+        )
+        self.cache_bytes = Gauge(name("cache_bytes"), "Memory that kept vectors take.", registry=self.registry)
+        self.cache_entries = Gauge(name("cache_entries"), "Texts whose vectors are kept.", registry=self.registry)
         self.worker_restarts = Counter(name("worker_restarts"), "Workers that were lost.", registry=self.registry)
         self.ready = Gauge(name("ready"), "1: a worker is warm and texts are taken.", registry=self.registry)
         self.build = Info(name("build"), "Version, and the numerics class once it is known.", registry=self.registry)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from embedding_service.model.encoder import Encoder, Tokens
 from embedding_service.serving.admission import WaitLimits, admit, predicted_wait_s
+from embedding_service.serving.cache import Cache, Entry, keys
+from embedding_service.serving.flights import Flights
 from embedding_service.serving.item import Call, Item, Vectors
 from embedding_service.serving.limits import Limits
 from embedding_service.serving.metrics import Metrics
@@ -62,7 +64,7 @@ class Service:
 
     def __init__(
         self, scheduler: Scheduler, tokenizing: Tokenizing, metrics: Metrics, *,
-        limits: Limits, waits: WaitLimits, bulk_share: float,
+        limits: Limits, waits: WaitLimits, bulk_share: float, cache: Cache | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._tokenizing = tokenizing
@@ -74,6 +76,11 @@ class Service:
         metrics.queue_tokens.labels("online").set_function(lambda: scheduler.online_tokens)
         metrics.queue_tokens.labels("bulk").set_function(lambda: scheduler.bulk_tokens)
         metrics.estimated_wait.set_function(self.estimated_wait_s)
+        self._flights: Flights | None = None        # without a cache, texts are not even hashed
+        if cache is not None:
+            self._flights = Flights(cache, scheduler)
+            metrics.cache_bytes.set_function(lambda: cache.size)
+            metrics.cache_entries.set_function(lambda: len(cache))
 
     def open(self, registry: Registry) -> None:
         self._registry = registry
@@ -114,43 +121,70 @@ class Service:
     async def _embed(self, request: Request, encoder: Encoder, numerics: str) -> Reply:
         arrived = time.monotonic()
         self.limits.check_texts(request.texts, request.pairs)
+        if self._flights is not None:
+            return await self._embed_what_is_new(self._flights, request, encoder, numerics, arrived)
         self._admit(request)
         tokens = await self._tokenizing.tokens(encoder, request.texts, request.pairs)
-        self._check_tokens(request, encoder, tokens)
+        counts, totals = [len(each.ids) for each in tokens], [each.total for each in tokens]
+        self._check_tokens(request, encoder, counts, totals)
         self._admit(request)
         tokenized = time.monotonic()
         call = Call(asyncio.get_running_loop())
-        await self._run(call, request, encoder, tokens)
-        slowest = max(call.items, key=lambda item: item.ended_at)
-        timings = Timings(
-            tokenized - arrived,
-            (slowest.started_at or tokenized) - slowest.enqueued_at,
-            slowest.compute_s,
-            time.monotonic() - arrived,
-        )
-        vectors = [item.vectors for item in call.items if item.vectors is not None]
-        counts, totals = [len(each.ids) for each in tokens], [each.total for each in tokens]
-        return Reply(encoder, numerics, vectors, counts, totals, timings, self.estimated_wait_s())
-
-    async def _run(self, call: Call, request: Request, encoder: Encoder, tokens: Sequence[Tokens]) -> None:
-        """Queues the request's texts and waits for the last. Whatever ends it, nothing of it stays behind."""
-        now, deadline = time.monotonic(), request.deadline
         items = [
-            Item(call, encoder.index, each.ids, each.types, weights=encoder.weights, bulk=request.bulk, deadline=deadline)
+            Item(call, encoder.index, each.ids, each.types,
+                 weights=encoder.weights, bulk=request.bulk, deadline=request.deadline)
             for each in tokens
         ]
         call.begin(items)
-        timer = None
-        if deadline is not None:
-            over = DeadlineExceeded("the deadline passed before all texts were done")
-            timer = asyncio.get_running_loop().call_later(max(deadline - now, 0), call.fail, over)
         try:
             self._scheduler.submit(items)
-            await call.ended()
+            await _ended(call, request.deadline)
         finally:
-            if timer is not None:
-                timer.cancel()
-            self._scheduler.withdraw(items)
+            self._scheduler.withdraw(items)         # whatever ended it, nothing of it stays behind
+        timings = _timings(arrived, tokenized, items)
+        vectors = [item.vectors for item in items if item.vectors is not None]
+        return Reply(encoder, numerics, vectors, counts, totals, timings, self.estimated_wait_s())
+
+    async def _embed_what_is_new(
+        self, flights: Flights, request: Request, encoder: Encoder, numerics: str, arrived: float
+    ) -> Reply:
+        """The same through the cache. What is all in it is answered whatever the load, and while no worker lives."""
+        wanted = keys(encoder.sha256, numerics, request.texts, request.pairs)
+        known = flights.cache.find(wanted)
+        tokens = await self._tokens_of_new(request, encoder, wanted, known)
+        counts = [known[key].tokens if key in known else len(tokens[key].ids) for key in wanted]
+        totals = [known[key].total if key in known else tokens[key].total for key in wanted]
+        self._check_tokens(request, encoder, counts, totals)
+        known |= flights.cache.find(tokens)         # what others finished while this was tokenised
+        new = {key: each for key, each in tokens.items() if key not in known}
+        tokenized = time.monotonic()
+        found, items = {key: entry.vectors for key, entry in known.items()}, []
+        started = 0
+        if new:
+            self._admit(request)
+            call = Call(asyncio.get_running_loop())
+            joined, started = flights.join(call, encoder, new, bulk=request.bulk, deadline=request.deadline)
+            try:
+                await _ended(call, request.deadline)
+            finally:
+                flights.leave(call, joined.values())
+            items = [flight.item for flight in joined.values()]
+            found |= {key: flight.item.vectors for key, flight in joined.items() if flight.item.vectors is not None}
+        self._count_cached(encoder, hits=sum(key in known for key in wanted), misses=started, texts=len(wanted))
+        timings = _timings(arrived, tokenized, items)
+        return Reply(encoder, numerics, [found[key] for key in wanted], counts, totals, timings, self.estimated_wait_s())
+
+    async def _tokens_of_new(
+        self, request: Request, encoder: Encoder, wanted: Sequence[bytes], known: Mapping[bytes, Entry]
+    ) -> dict[bytes, Tokens]:
+        """Of the texts that are not known, each once."""
+        places = {key: index for index, key in enumerate(wanted) if key not in known}
+        if not places:
+            return {}
+        self._admit(request)
+        texts = [request.texts[index] for index in places.values()]
+        pairs = [request.pairs[index] for index in places.values()] if request.pairs else ()
+        return dict(zip(places, await self._tokenizing.tokens(encoder, texts, pairs), strict=True))
 
     def _admit(self, request: Request) -> None:
         if self._scheduler.is_lost:
@@ -160,20 +194,26 @@ class Service:
             limit_s = min(limit_s, request.deadline - time.monotonic())
         admit(predicted_wait_s(self._scheduler.load, bulk=request.bulk, bulk_share=self._bulk_share), limit_s)
 
-    def _check_tokens(self, request: Request, encoder: Encoder, tokens: Sequence[Tokens]) -> None:
+    def _check_tokens(self, request: Request, encoder: Encoder, counts: Sequence[int], totals: Sequence[int]) -> None:
+        """Per text: its tokens after and before the cut."""
         if request.refuse_truncation:
-            for index, each in enumerate(tokens):
-                if each.total > len(each.ids):
+            for index, (count, total) in enumerate(zip(counts, totals, strict=True)):
+                if total > count:
                     raise InvalidInput(
-                        f"text {index} has {each.total} tokens; {encoder.name} takes {encoder.max_length}: "
+                        f"text {index} has {total} tokens; {encoder.name} takes {encoder.max_length}: "
                         "shorten it, or allow truncation",
-                        detail={"index": index, "tokens": each.total, "max_length": encoder.max_length},
+                        detail={"index": index, "tokens": total, "max_length": encoder.max_length},
                     )
-        rows = sum(len(each.ids) for each in tokens) if encoder.per_token else len(tokens)
-        self.limits.check_reply(rows * encoder.dimension * request.value_bytes, len(tokens))
+        rows = sum(counts) if encoder.per_token else len(counts)
+        self.limits.check_reply(rows * encoder.dimension * request.value_bytes, len(counts))
 
     def _count(self, encoder: Encoder | None, status: str) -> None:
         self._metrics.requests.labels(encoder.name if encoder else "(unknown)", status).inc()
+
+    def _count_cached(self, encoder: Encoder, *, hits: int, misses: int, texts: int) -> None:
+        self._metrics.cache_hits.labels(encoder.name).inc(hits)
+        self._metrics.cache_misses.labels(encoder.name).inc(misses)
+        self._metrics.cache_shared.labels(encoder.name).inc(texts - hits - misses)
 
     def _measure(self, reply: Reply) -> None:
         name, metrics = reply.encoder.name, self._metrics
@@ -184,3 +224,26 @@ class Service:
         metrics.tokenize_seconds.observe(reply.timings.tokenize_s)
         metrics.queue_seconds.observe(reply.timings.queue_s)
         metrics.request_seconds.observe(reply.timings.total_s)
+
+
+async def _ended(call: Call, deadline: float | None) -> None:
+    """Raises its first error, or DeadlineExceeded."""
+    if deadline is None:
+        await call.ended()
+        return
+    over = DeadlineExceeded("the deadline passed before all texts were done")
+    timer = asyncio.get_running_loop().call_later(max(deadline - time.monotonic(), 0), call.fail, over)
+    try:
+        await call.ended()
+    finally:
+        timer.cancel()
+
+
+def _timings(arrived: float, tokenized: float, items: Sequence[Item]) -> Timings:
+    """`items`: those that were computed. One that others asked for earlier may have waited and run before this request came."""
+    ended, queue_s, compute_s = time.monotonic(), 0.0, 0.0
+    if items:
+        slowest = max(items, key=lambda item: item.ended_at)
+        queue_s = max((slowest.started_at or tokenized) - max(slowest.enqueued_at, tokenized), 0.0)
+        compute_s = min(slowest.compute_s, ended - tokenized)
+    return Timings(tokenized - arrived, queue_s, compute_s, ended - arrived)
