@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding_service.model.packing import BLOCK, EVEN_BLOCKS, FEED_TOKENS, place, shapes
+from embedding_service.model.packing import BLOCK, FEED_TOKENS, place, shapes
 
 LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=120)
 SHORT = st.lists(st.integers(1, 64), min_size=1, max_size=120)
@@ -46,10 +46,9 @@ def test_best_fit_leaves_at_most_one_block_half_empty(lengths: list[int]) -> Non
 
 
 @given(LENGTHS)
-def test_feeds_of_one_size_differ_by_one_block_at_most(lengths: list[int]) -> None:
-    feeds = place(lengths)
-    long = [feed.blocks for feed in feeds if feed.size == BLOCK and feed.blocks > EVEN_BLOCKS]
-    assert not long or max(long) - min(long) <= 1
+def test_short_texts_are_shared_out_evenly_to_feeds(lengths: list[int]) -> None:
+    blocks = [feed.blocks for feed in place(lengths) if feed.size <= BLOCK]
+    assert not blocks or max(blocks) - min(blocks) <= 1
 
 
 def test_one_short_text_gets_one_short_block() -> None:
