@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -131,7 +132,7 @@ def fingerprint(model: tuple[str, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document in place of the table.")
 @click.pass_context
 @needs_extra("embedding")
-def bench(context: click.Context, plot: Path | None, as_json: bool, **flags: Any) -> None:
+def bench(context: click.Context, /, plot: Path | None, as_json: bool, **flags: Any) -> None:
     """Measure engines and precisions on this machine: latency, throughput, accuracy, and the share of what it could do."""
     if flags["file"] and flags["tokens"] is not None:
         raise click.UsageError("--tokens makes its own texts: leave out --file")
@@ -192,6 +193,33 @@ def encode(source: Path, output: Path, as_json: bool, **flags: Any) -> None:
                    "{output}, {encoder} {fingerprint} {numerics}".format(**summary))
 
 
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--lowercase/--cased", default=None, show_default=False,
+              help="How texts are tokenised.  [default: as the folder's name or the vocabulary says]")
+@click.option("--force", is_flag=True, help="Replace a target that an earlier convert made.")
+@needs_extra("convert")
+def convert(source: Path, target: Path, lowercase: bool | None, force: bool) -> None:
+    """Turn a Google TensorFlow checkpoint into a Hugging Face folder, once.
+
+    SOURCE: a folder with bert_config.json, vocab.txt and bert_model.ckpt.*, or the checkpoint's own path in such a folder.
+    """
+    from embedding_service.model.encoder import describe_encoders
+    from embedding_service.tools.convert import convert as write
+
+    with click.progressbar(length=1, label="convert", file=sys.stderr, show_pos=False) as bar:
+        def progress(written: int, total: int) -> None:
+            bar.length = total
+            bar.update(written - bar.pos)
+
+        made = write(source, target, lowercase=lowercase, force=force, progress=progress)
+    click.echo(f"{made.tensors} tensors from {made.checkpoint}, {made.left_out} of no use to an encoder left out; texts are "
+               f"{'' if made.lowercase else 'not '}made lower case ({made.reason})", err=True)
+    [encoder] = describe_encoders([f"converted={target}"])
+    click.echo(f"{target}  {encoder.fingerprint}")
+
+
 def _not_built_yet(name: str, summary: str) -> None:
     @cli.command(name, help=f"{summary}  [not built yet]", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -199,7 +227,6 @@ def _not_built_yet(name: str, summary: str) -> None:
         raise click.UsageError(f"embedding-service {name} is not built yet")
 
 
-_not_built_yet("convert", "Turn a Google checkpoint into safetensors.")
 
 
 def _refuse_what_is_not_built(flags: dict[str, Any]) -> None:
