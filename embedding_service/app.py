@@ -7,8 +7,9 @@ import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import uvloop
 
 from embedding_service.fronts import operations
 from embedding_service.fronts.grpc import GrpcFront
+from embedding_service.model.devices import computing_devices
 from embedding_service.model.encoder import describe_encoders
 from embedding_service.serving import worker
 from embedding_service.serving.cache import Cache
@@ -53,11 +55,13 @@ async def _serve(settings: Settings) -> None:
         scheduler.pump()
         changed.set()
 
-    supervisor = Supervisor(
-        partial(worker.command, settings.plan), changed=worker_changed, restarted=metrics.worker_restarts.inc,
-        hang_s=settings.hang_s,
-    )
-    scheduler = Scheduler(Queues(settings.bulk_share), [supervisor], metrics)
+    supervisors = [
+        Supervisor(
+            partial(worker.command, plan), changed=worker_changed, restarted=metrics.worker_restarts.inc, hang_s=settings.hang_s
+        )
+        for plan in _plans(settings)
+    ]
+    scheduler = Scheduler(Queues(settings.bulk_share), supervisors, metrics)
     tokenizing = Tokenizing(settings.tokenizer_threads)
     service = Service(
         scheduler, tokenizing, metrics, limits=settings.limits, waits=settings.waits, bulk_share=settings.bulk_share,
@@ -67,7 +71,8 @@ async def _serve(settings: Settings) -> None:
     metrics.ready.set_function(lambda: float(lifecycle.is_ready and service.is_ready))
     async with AsyncExitStack() as stack:
         stack.callback(tokenizing.close)
-        stack.push_async_callback(supervisor.stop)
+        for supervisor in supervisors:
+            stack.push_async_callback(supervisor.stop)
         listener = bind(settings.host, settings.http_port)
         stack.callback(listener.close)
         await stack.enter_async_context(serving(operations.build(service, lifecycle, metrics), listener, settings.security))
@@ -76,7 +81,7 @@ async def _serve(settings: Settings) -> None:
         lifecycle.watch_signals()
         host, http_port = listener.getsockname()[:2]
         log.info("embedding service %s: gRPC on %s:%d, HTTP on %s:%d; loading", __version__, host, port, host, http_port)
-        if await _unless_stopped(lifecycle, _start(settings, supervisor, service, metrics)):
+        if await _unless_stopped(lifecycle, _start(settings, supervisors, service, metrics)):
             lifecycle.become(Phase.READY)
             names = ", ".join(f"{encoder.name} {encoder.fingerprint}" for encoder in service.encoders())
             await stack.enter_async_context(_telling(front, lifecycle, service, changed))
@@ -86,11 +91,17 @@ async def _serve(settings: Settings) -> None:
         log.info("draining: no new calls, those under way have %.0f s", settings.drain_s)
 
 
-async def _start(settings: Settings, supervisor: Supervisor, service: Service, metrics: Metrics) -> None:
-    """The worker loads the weights while this process reads what they are. Raises Failed or InvalidInput."""
+def _plans(settings: Settings) -> list[worker.Plan]:
+    """One worker for each device, or one for the CPU."""
+    devices = computing_devices(settings.plan.engine, settings.plan.precision)
+    return [replace(settings.plan, device=device) for device in devices] or [settings.plan]
+
+
+async def _start(settings: Settings, supervisors: Sequence[Supervisor], service: Service, metrics: Metrics) -> None:
+    """The workers load the weights while this process reads what they are. Raises Failed or InvalidInput."""
     describing = asyncio.create_task(asyncio.to_thread(describe_encoders, settings.plan.models))
     try:
-        ready = await supervisor.start()
+        ready, *_ = await asyncio.gather(*(supervisor.start() for supervisor in supervisors))
     finally:
         encoders = await describing         # where both fail, this error is nearer to what was asked for
     metrics.build.info({"version": __version__, "numerics": ready.numerics})

@@ -27,9 +27,11 @@ def cuda_devices(environment: Mapping[str, str] = os.environ, root: Path = Path(
     return tuple(devices)
 
 
-def can_compute_on_cuda() -> bool:
-    """Whether there is a device, and PyTorch to use it."""
-    return bool(cuda_devices()) and importlib.util.find_spec("torch") is not None
+def computing_devices(engine: str, precision: str) -> tuple[str, ...]:
+    """The NVIDIA devices that these flags mean, a worker for each; () for the CPU. `auto` takes devices where PyTorch can use
+    them; int8 is the CPU's."""
+    wanted = engine == "torch" or (engine == "auto" and precision != "int8")
+    return cuda_devices() if wanted and importlib.util.find_spec("torch") is not None else ()
 
 
 def cpu_computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

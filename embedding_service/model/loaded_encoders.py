@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from embedding_service.model import numerics, reference
 from embedding_service.model.checkpoint import Checkpoint
 from embedding_service.model.cores import available_cores
-from embedding_service.model.devices import can_compute_on_cuda
+from embedding_service.model.devices import computing_devices
 from embedding_service.model.engine import Engine, Pack
 from embedding_service.model.fingerprint import needed_tensors
 from embedding_service.model.pooling import counted_tokens, normalized, pool, pool_classifier
@@ -58,8 +58,7 @@ class Encoders:
                 f"--engine {engine} --precision {precision} is not built yet; there are the engines {', '.join(ENGINES)} and the "
                 f"precisions {', '.join(PRECISIONS)}", detail={"engine": engine, "precision": precision}
             )
-        on_cuda = engine == "auto" and precision != "int8" and can_compute_on_cuda()
-        build = _torch if engine == "torch" or on_cuda else _openvino
+        build = _torch if engine == "torch" or computing_devices(engine, precision) else _openvino
         specs = parse_models(models)
         threads = threads or available_cores()
         engines: dict[Path, Engine] = {}
@@ -96,9 +95,9 @@ class Encoders:
     @property
     def weights(self) -> list[int]:
         """For each set of weights, in the order of the encoders: the one over it that computes most layers."""
+        numbered = list(enumerate(self._specs))
         return [
-            max((index for index, spec in enumerate(self._specs) if spec.folder == folder), key=lambda index: self._specs[index].top)
-            for folder in self._engines
+            max((each for each in numbered if each[1].folder == folder), key=lambda each: each[1].top)[0] for folder in self._engines
         ]
 
     @property

@@ -103,7 +103,7 @@ class Scheduler:
                 speed = self._tokens_per_s(weights)
                 online_s += queue.online_tokens / speed
                 bulk_s += queue.bulk_tokens / speed
-        running_s = min(worker.free_in_s(now) for worker in self._workers)
+        running_s = min((worker.free_in_s(now) for worker in self._workers if worker.is_ready), default=0.0)
         return Load(online_s, bulk_s, running_s, min(worker.ready_in_s(now) for worker in self._workers))
 
     @property

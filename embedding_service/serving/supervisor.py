@@ -77,8 +77,8 @@ class Supervisor:
         return self._costs[weights] if weights < len(self._costs) else _UNKNOWN
 
     def free_in_s(self, now: float) -> float:
-        """Until some stream is free, as predicted; 0 without a worker."""
-        if self.free or not self.is_ready:
+        """Until some stream is free, as predicted."""
+        if self.free:
             return 0.0
         return max(min(self._free_at.values(), default=now) - now, 0.0)
 

@@ -40,13 +40,15 @@ SWITCH_S = 0.0002
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker loads: `--model` strings, engine, precision, threads (0: all cores)."""
+    """What a worker loads: `--model` strings, engine, precision, threads (0: all cores); `device`: the one NVIDIA device that it
+    sees, by CUDA's name ("": none in particular)."""
 
     models: tuple[str, ...] = ()
     engine: str = "auto"
     precision: str = "auto"
     threads: int = 0
     log_level: str = "info"
+    device: str = ""
 
 
 def command(plan: Plan, descriptors: Sequence[int]) -> list[str]:
@@ -56,6 +58,8 @@ def command(plan: Plan, descriptors: Sequence[int]) -> list[str]:
 
 
 def load(plan: Plan) -> Model:
+    if plan.device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = plan.device
     return Encoders.load(plan.models, engine=plan.engine, precision=plan.precision, threads=plan.threads)
 
 
