@@ -16,6 +16,7 @@ LAYER = {
     "attention.output.dense": "attention.out_lin", "attention.output.LayerNorm": "sa_layer_norm",
     "intermediate.dense": "ffn.lin1", "output.dense": "ffn.lin2", "output.LayerNorm": "output_layer_norm",
 }
+FIRST_TYPE = tensors()["embeddings.token_type_embeddings.weight"][0]      # [16]
 DISTILBERT: dict[str, Any] = {
     "model_type": "distilbert", "n_layers": 4, "dim": 16, "n_heads": 2, "hidden_dim": 32, "vocab_size": 40,
     "max_position_embeddings": 24, "activation": "gelu", "sinusoidal_pos_embds": False, "tie_weights_": True,

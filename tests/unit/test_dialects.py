@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from other_berts import replace_config, write_distilbert, write_one_type, write_roberta
+from other_berts import FIRST_TYPE, replace_config, write_distilbert, write_one_type, write_roberta
 from tiny_bert import CONFIG, tensors, write
 
 from embedding_service.model.checkpoint import Checkpoint, tensor_names
 from embedding_service.model.spec import parse_models
 from twohop.errors import Failed, InvalidInput
-
-FIRST_TYPE = tensors()["embeddings.token_type_embeddings.weight"][0]
 
 
 def assert_same(folder: Path, plain: Path, *, pooler: bool) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_bert import WORDS, write
 
-from embedding_service.model.tokenizer import Tokenizer, chunked
 from embedding_service.model.pieces import Pieces
+from embedding_service.model.tokenizer import Tokenizer, chunked
 from embedding_service.model.tokenizer_folder import load_pieces
 from twohop.errors import Failed
 
