@@ -30,12 +30,12 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Its numerics class, such as `openvino-bf16`."""
+        """Its numerics class, such as `openvino-bf16` or `torch-cuda-bf16`."""
         return self.encoders.numerics
 
     @property
     def engine(self) -> str:
-        return self.name.rpartition("-")[0]
+        return self.name.partition("-")[0]
 
     @property
     def precision(self) -> str:

@@ -16,7 +16,7 @@ def draw(report: dict[str, Any], target: Path) -> None:
     """Writes a PNG. Raises OSError where it cannot."""
     runs = report["runs"][::-1]
     several = len(report["workloads"]) > 1
-    names = [f"{run['engine']}-{run['precision']}" + (f"\n{run['workload']}" if several else "") for run in runs]
+    names = [run["numerics"] + (f"\n{run['workload']}" if several else "") for run in runs]
     colours = [COLOURS.get(run["precision"], GREY) for run in runs]
     figure = Figure(figsize=(11, 1.8 + 0.55 * len(runs)), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,8 +18,6 @@ from embedding_service.tools.bench.workload import Workload
 
 if TYPE_CHECKING:
     from embedding_service.tools.bench.bench import Plan
-
-LIBRARIES = {"openvino": "openvino", "torch": "torch"}
 
 
 def document(
@@ -60,6 +58,7 @@ def _run(each: Contender, work: Workload, flops: int) -> dict[str, Any]:
     return {
         "engine": each.engine,
         "precision": each.precision,
+        "numerics": each.name,
         "workload": work.name,
         "tokens": work.length,
         "one_p50_ms": round(percentile(trial.ms, 50), 3),
@@ -80,7 +79,7 @@ def _run(each: Contender, work: Workload, flops: int) -> dict[str, Any]:
     }
 
 
-def _machine(engines: Sequence[str] | dict[str, None], threads: int) -> str:
+def _machine(engines: Collection[str], threads: int) -> str:
     parts = [_cpu(), f"{threads} core{'s' if threads > 1 else ''}"]
     if "torch" in engines:
         from embedding_service.tools.bench.torch_gemm import device_name
@@ -97,5 +96,5 @@ def _cpu() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _versions(engines: Sequence[str] | dict[str, None]) -> dict[str, str]:
-    return {"python": platform.python_version(), **{engine: metadata.version(LIBRARIES[engine]) for engine in engines}}
+def _versions(engines: Collection[str]) -> dict[str, str]:
+    return {"python": platform.python_version(), **{engine: metadata.version(engine) for engine in engines}}

@@ -35,7 +35,7 @@ def _rows(runs: list[dict[str, Any]]) -> list[str]:
 
 def _cells(run: dict[str, Any]) -> tuple[str, ...]:
     return (
-        f"{run['engine']}-{run['precision']}",
+        run["numerics"],
         _or_dash(run["one_speedup_to_f32"], ".2f"), _or_dash(run["texts_speedup_to_f32"], ".2f"),
         _or_dash(run["share_of_peak"], ".0%"),
         f"{run['one_p50_ms']:.2f}", f"{run['one_p99_ms']:.2f}", f"{run['texts_per_s']:,.0f}", f"{run['tokens_per_s']:,.0f}",
