@@ -22,7 +22,7 @@ from embedding_service.model.tokenizer import Tokenizer
 from twohop.errors import Failed, InvalidInput, ModelError
 
 ENGINES = ("auto", "openvino", "torch")
-PRECISIONS = ("auto", "f32", "bf16", "f16")
+PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
 
 Vectors = NDArray[np.float32]
 # (Encoder.index, Tokens.ids, Tokens.types): plain arrays, cheap to send to the worker.
@@ -93,17 +93,15 @@ class Encoders:
         return next(iter(self._engines.values())).tokens_per_batch
 
     @property
-    def weights(self) -> list[int]:
-        """For each set of weights, in the order of the encoders: the one over it that computes most layers."""
-        numbered = list(enumerate(self._specs))
-        return [
-            max((each for each in numbered if each[1].folder == folder), key=lambda each: each[1].top)[0] for folder in self._engines
-        ]
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest text that an encoder takes."""
-        return max(spec.max_length for spec in self._specs)
+    def weights(self) -> list[tuple[int, int]]:
+        """For each set of weights, in the order of the encoders: the one over it that computes most layers, and the tokens of
+        the longest text that any of them takes."""
+        found = []
+        for folder in self._engines:
+            own = [index for index, spec in enumerate(self._specs) if spec.folder == folder]
+            deepest = max(own, key=lambda index: self._specs[index].top)
+            found.append((deepest, max(self._specs[index].max_length for index in own)))
+        return found
 
     def run(self, items: Sequence[Item], stream: int | None = None) -> Output:
         """Vectors of the items, of any mix of encoders. `stream` None: on the whole machine, with nothing beside it.
@@ -170,7 +168,7 @@ class Encoders:
     def _check(self, checkpoint: Checkpoint) -> None:
         """Every encoder on the golden texts, all in one mixed batch, against the float32 reference."""
         tokenizer = Tokenizer.load(checkpoint.folder, min(spec.max_length for spec in self._specs))
-        golden = tokenizer.encode_batch(numerics.GOLDEN_TEXTS)
+        golden = tokenizer.encode_batch(numerics.golden_texts(self.numerics))
         items: list[Item] = [(encoder, tokens.ids, tokens.types) for encoder in range(len(self._specs)) for tokens in golden]
         got = self.run(items).vectors
         _, counted = self._pack(items)

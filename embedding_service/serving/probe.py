@@ -27,15 +27,12 @@ class Model(Protocol):
     def streams(self) -> int: ...
 
     @property
-    def weights(self) -> Sequence[int]:
-        """For each set of weights, an encoder over it: the one that computes most layers."""
+    def weights(self) -> Sequence[tuple[int, int]]:
+        """For each set of weights, an encoder over it and the tokens of the longest text."""
         ...
 
     @property
     def tokens_per_batch(self) -> int: ...
-
-    @property
-    def longest(self) -> int: ...
 
     def run(self, items: Sequence[Item], stream: int | None = None) -> Output: ...
 
@@ -43,10 +40,10 @@ class Model(Protocol):
 def measure(model: Model) -> list[Measured]:
     """For each set of weights."""
     with ThreadPoolExecutor(model.streams) as pool:
-        return [_measure(model, encoder, pool) for encoder in model.weights]
+        return [_measure(model, encoder, longest, pool) for encoder, longest in model.weights]
 
 
-def _measure(model: Model, encoder: int, pool: ThreadPoolExecutor) -> Measured:
+def _measure(model: Model, encoder: int, longest: int, pool: ThreadPoolExecutor) -> Measured:
     most = model.tokens_per_batch
     sizes = sorted({size for size in (SHORT, most // 8, most // 4, most // 2, most) if size >= SHORT})
 
@@ -62,7 +59,7 @@ def _measure(model: Model, encoder: int, pool: ThreadPoolExecutor) -> Measured:
         return min(sorted(seconds)[len(seconds) // 2] for seconds in rounds)
 
     points = [(size, beside(size, SHORT)) for size in sizes]
-    longest = min(model.longest, most)
+    longest = min(longest, most)
     extra = beside(most // longest * longest, longest) / beside(most // longest * longest, SHORT) - 1 if longest > BLOCK else 0.0
     return Measured(
         points if model.streams == 1 else [(size, alone(size, SHORT)) for size in sizes],

@@ -26,8 +26,7 @@ class FragileModel:
     numerics = "fragile-f32"
     tokens_per_batch = 64
     streams = 2
-    weights = (0,)
-    longest = 64
+    weights = ((0, 64),)
 
     def run(self, items: Sequence[Item], stream: int | None = None) -> Output:
         tokens = {int(token) for _, ids, _ in items for token in ids}

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services import PROGRAM, EmbeddingProcess, until
@@ -23,6 +24,9 @@ from twohop import EmbeddingClient
 from twohop.errors import Unauthenticated, Unavailable
 from twohop.types import TLS
 from twohop.wire import embedding_pb2 as wire
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from tiny_bert import write as write_tiny_bert
 
 SMALL = ("--model", "minilm", "--threads", "1")
 
@@ -33,18 +37,12 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 class TestCommandLine:
     @pytest.mark.parametrize(
-        "flags", [["--zmq"], ["--precision", "int8"]], ids=" ".join
+        "flags", [["--zmq"]], ids=" ".join
     )
     def test_what_is_not_built_yet_says_so(self, flags: list[str]) -> None:
         done = command("serve", *flags)
         assert done.returncode == 2
         assert f"not built yet: {' '.join(flags)}" in done.stderr
-
-    @pytest.mark.parametrize("name", ["encode", "bench"])
-    def test_commands_that_are_not_built_yet_say_so(self, name: str) -> None:
-        done = command(name, "--some", "thing")
-        assert (done.returncode, done.stdout) == (2, "")
-        assert f"embedding-service {name} is not built yet" in done.stderr
 
     def test_fingerprint_prints_every_encoder_and_with_json_the_identity_of_the_first(self) -> None:
         lines = command("fingerprint").stdout.split()
@@ -148,6 +146,24 @@ def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> None:
             until(lambda: late.embed(["now?"], timeout_s=1) is None)
     assert outcomes == ["answered"] * 8
     assert service.ended() == 0
+
+
+def test_two_sets_of_weights_and_an_alias_are_served_side_by_side(tmp_path: Path) -> None:
+    small = write_tiny_bert(tmp_path / "tiny")
+    models = ("--model", "minilm", "--model", f"tiny={small}:pooling=mean,layers=-1", "--model", "again=tiny", "--threads", "2")
+    service = EmbeddingProcess(tmp_path, *models).until_ready()
+    with EmbeddingClient(service.address, timeout_s=60) as client, ThreadPoolExecutor(6) as pool:
+        names = [encoder.name for encoder in client.wait_until_ready(60).encoders]
+        assert names == ["minilm", "tiny"]
+        clients = {name: EmbeddingClient(service.address, encoder=name, timeout_s=60) for name in ("minilm", "tiny", "again")}
+        answers = {name: [pool.submit(each.embed, ["a b c"] * 50) for _ in range(4)] for name, each in clients.items()}
+        vectors = {name: [answer.result(60).vectors for answer in each] for name, each in answers.items()}
+        assert {each.shape for each in vectors["minilm"]} == {(50, 384)}
+        assert {each.shape for each in vectors["tiny"] + vectors["again"]} == {(50, 16)}
+        assert np.abs(np.stack(vectors["tiny"] + vectors["again"]) - vectors["tiny"][0][0]).max() < 1e-2
+        for each in clients.values():
+            each.close()
+    assert service.stop() == 0
 
 
 def test_overload_is_refused_at_once_with_the_time_to_come_again(tmp_path: Path) -> None:
