@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def document(
     plan: Plan, encoder: Encoder, works: Sequence[Workload], found: Sequence[Contender], skipped: Sequence[Skipped], threads: int
 ) -> dict[str, Any]:
-    """Rates and peaks are medians over the rounds, percentiles are over all single texts of all rounds."""
+    """Rates are medians over the rounds, peaks the best of them; percentiles are over all single texts of all rounds."""
     flops = linear_flops_per_token(encoder.spec.architecture, encoder.spec.top)
     runs = [_run(each, work, flops) for work in works for each in found]
     for run in runs:

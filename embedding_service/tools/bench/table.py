@@ -55,6 +55,6 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"{run['tokens_per_batch']} tokens; medians of {report['rounds']} rounds.",
         f"share of peak = tokens/s x {report['linear_flops_per_token'] / 1e6:.2f} MFLOP a token / peak; only linear layers of "
         "real tokens count, attention and filler do not.",
-        "peak: large matrix products in the same library, precision, streams and threads, in the same rounds.",
+        "peak: large matrix products in the same library, precision, streams and threads, in the same rounds; the best round.",
     ]
     return lines + [f"skipped {each['engine']} {each['precision']}: {each['reason']}" for each in report["skipped"]]
