@@ -1,4 +1,5 @@
-"""How many cores this process may really use: its affinity, and the quota of its control group (a container's CPU limit)."""
+"""How many cores this process may really use, by its affinity and the quota of its control group (a container's CPU limit),
+and whether they multiply int8."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")      # "max 100000", or "200000 100000" for two cores
+CPU_FLAGS = Path("/proc/cpuinfo")
 
 
 def available_cores(quota_file: Path = QUOTA) -> int:
@@ -17,3 +19,11 @@ def available_cores(quota_file: Path = QUOTA) -> int:
         return max(1, min(affinity, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):
         return affinity
+
+
+def multiplies_int8(flags_file: Path = CPU_FLAGS) -> bool:
+    """Whether the cores have dot products of int8 (AVX512-VNNI or AVX-VNNI), as far as the kernel says."""
+    try:
+        return bool({"avx512_vnni", "avx_vnni"} & set(flags_file.read_text().split()))
+    except OSError:
+        return False

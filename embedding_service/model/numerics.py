@@ -17,13 +17,29 @@ GOLDEN_TEXTS = (
     "我爱北京天安门。",
     "Delivery was two weeks late and nobody answered my e-mails (order 4711); I want my money back!",
 )
+# Beside them at int8, where texts differ in what they lose: other texts than those that its scales were measured on.
+MORE_GOLDEN_TEXTS = (
+    "my card was declined at a restaurant last night, what happened",
+    "A gripping, beautifully acted film, and easily the director's best.",
+    "Free entry! Text WIN to 80082 for your chance of a £500 voucher. 18+ only, reply STOP to opt out.",
+    "In 1905, Einstein published four papers on light, motion, mass and energy.",
+    "not bad at all, but i wouldn't watch it twice",
+    "def add(a, b): return a + b",
+)
 F32_DIFFERENCE = 1e-5           # largest |difference| from the reference, relative to values above 1
 LOW_PRECISION_COSINE = 0.9995   # smallest cosine to the reference, for bf16
+INT8_COSINE = 0.995             # the same for int8: MiniLM's worst of 10,193 sentences is 0.9977
+
+
+def golden_texts(numerics: str) -> tuple[str, ...]:
+    """What the check of this class runs."""
+    return GOLDEN_TEXTS + (MORE_GOLDEN_TEXTS if numerics.endswith("-int8") else ())
 
 
 def check_vectors(name: str, numerics: str, vectors: Sequence[NDArray[np.float32]], truth: Sequence[NDArray[np.float32]]) -> None:
     """Raises Failed, naming encoder, class, figure and tolerance, if the engine's vectors [rows, D] of the golden texts are
     not the reference's. Several rows of a text (token encoders) are compared as one."""
+    needed = INT8_COSINE if numerics.endswith("-int8") else LOW_PRECISION_COSINE
     for got, want in zip(vectors, truth, strict=True):
         if got.shape != want.shape or not np.isfinite(got).all():
             raise _failed(name, numerics, f"the engine returned {got.shape} values, not all finite; expected {want.shape}")
@@ -32,8 +48,8 @@ def check_vectors(name: str, numerics: str, vectors: Sequence[NDArray[np.float32
             allowed = F32_DIFFERENCE * max(1.0, float(np.abs(want).max()))
             if difference > allowed:
                 raise _failed(name, numerics, f"max |difference| to the reference {difference:.1e}, allowed {allowed:.1e}")
-        elif (cosine := smallest_cosine(got.reshape(1, -1), want.reshape(1, -1))) < LOW_PRECISION_COSINE:
-            raise _failed(name, numerics, f"cosine {cosine:.5f} to the float32 reference, needed {LOW_PRECISION_COSINE}")
+        elif (cosine := smallest_cosine(got.reshape(1, -1), want.reshape(1, -1))) < needed:
+            raise _failed(name, numerics, f"cosine {cosine:.5f} to the float32 reference, needed {needed}")
 
 
 def smallest_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -45,6 +61,7 @@ def smallest_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _failed(name: str, numerics: str, what: str) -> Failed:
-    remedy = "check the weights, and report this machine" if numerics.endswith("-f32") else "use --precision f32"
+    remedies = {"f32": "check the weights, and report this machine", "int8": "use --precision bf16 (or auto)"}
+    remedy = remedies.get(numerics.rpartition("-")[2], "use --precision f32")
     return Failed(f"encoder {name} fails its check at start with {numerics}: {what}; {remedy}",
                   detail={"encoder": name, "numerics": numerics})
