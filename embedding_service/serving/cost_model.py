@@ -11,7 +11,7 @@ from dataclasses import dataclass
 WEIGHT = 0.1
 LEAST_RATIO, MOST_RATIO = 0.1, 10.0
 # Of the best tokens per second: what a larger batch brings beyond is not worth the longer wait for it.
-ENOUGH = 0.97
+ENOUGH = 0.99
 
 Points = Sequence[tuple[int, float]]
 
