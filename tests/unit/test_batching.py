@@ -123,7 +123,7 @@ def test_a_long_text_makes_its_batch_dearer() -> None:
 
 
 def test_the_budget_is_the_smallest_batch_at_nearly_full_speed() -> None:
-    assert budget([(16, 1.0), (64, 2.0), (256, 5.2), (512, 10.0)]) == 256
+    assert budget([(16, 1.0), (64, 2.0), (256, 5.02), (512, 10.0)]) == 256
     assert budget([(16, 1.0)]) == 16
 
 
