@@ -166,7 +166,8 @@ def _lengths(given: str) -> tuple[int, ...]:
               help="auto: bf16 where the processor computes in it.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--text-column", default="text", metavar="NAME", help="Where the texts are.")
-@click.option("--id-column", metavar="NAME", help="Where the ids are.  [default: id; where there is none, rows are numbered from 0]")
+@click.option("--id-column", metavar="NAME", help="Where the ids are.  [default: id, else rows are numbered from 0]",
+              show_default=False)
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", help="Of the vectors.")
 @click.option("--window", type=click.IntRange(1), default=16384, metavar="TEXTS",
               help="Texts that are kept as one: what a kill costs at most, and a row group of the output.")
