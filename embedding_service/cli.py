@@ -162,7 +162,7 @@ def _lengths(given: str) -> tuple[int, ...]:
 @models_option
 @click.option("--encoder", default="", metavar="NAME", help="Which of the encoders.  [default: the first]", show_default=False)
 @click.option("--engine", type=click.Choice(["auto", "openvino", "torch"]), default="auto", help="What computes.")
-@click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "int8"]), default="auto",
+@click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "f16", "int8"]), default="auto",
               help="auto: bf16 where the processor computes in it.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--text-column", default="text", metavar="NAME", help="Where the texts are.")

@@ -40,12 +40,14 @@ class Journal:
         with explained("write", folder):
             lock = _locked(folder, output)
         with lock:
+            journal = cls(folder, may_replace=may_replace)
             try:
                 _refuse_existing(output, may_replace)     # written by whoever had the lock before
-            except Failed:
-                shutil.rmtree(folder, ignore_errors=True)
+                yield journal
+            except BaseException:
+                if not (folder / ABOUT).exists():         # nothing was begun
+                    journal.remove()
                 raise
-            yield cls(folder, may_replace=may_replace)
 
     @staticmethod
     def folder_of(output: Path) -> Path:

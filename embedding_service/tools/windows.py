@@ -28,7 +28,7 @@ class Sizes:
     most_rows: int
 
     def vector_bytes(self, text: str) -> int:
-        """At most: a token has a character at least, and [CLS] and [SEP] come with each text."""
+        """About the most: a token has a character at least, as a rule, and [CLS] and [SEP] come with each text."""
         return self.row_bytes * min(self.most_rows, len(text) + 2)
 
 
