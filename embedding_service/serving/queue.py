@@ -21,6 +21,10 @@ SWEEP_ABOVE = 1024
 _turn = attrgetter("turn")
 
 
+def late() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed while the text was waiting")
+
+
 class Queue:
     """`bulk_share`: of the tokens, while both classes wait."""
 
@@ -85,7 +89,7 @@ class Queue:
             self._tokens[item.bulk] -= item.tokens
             item.started_at = now
         for item in choice.expired:
-            item.fail(DeadlineExceeded("the deadline passed while the text was waiting"))
+            item.fail(late())
         return choice.batch
 
     def take_all(self, now: float) -> list[Item]:

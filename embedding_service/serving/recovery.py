@@ -35,10 +35,9 @@ class Batch:
     def weights(self) -> int:
         return self.items[0].weights
 
-    def wanted(self, now: float) -> Batch:
-        """Without the items that are over or whose time is."""
-        items = [item for item in self.items if not item.is_over and (item.deadline is None or item.deadline > now)]
-        return Batch(items, self.deaths)
+    def wanted(self) -> Batch:
+        """Without the items that are over."""
+        return Batch([item for item in self.items if not item.is_over], self.deaths)
 
 
 @dataclass(frozen=True)

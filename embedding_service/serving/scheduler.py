@@ -18,7 +18,7 @@ from embedding_service.serving.frames import Done
 from embedding_service.serving.item import Item
 from embedding_service.serving.metrics import Metrics
 from embedding_service.serving.portion import portion
-from embedding_service.serving.queue import Queues
+from embedding_service.serving.queue import Queues, late
 from embedding_service.serving.recovery import Batch, Verdict, after_death, after_error
 from embedding_service.serving.worker_link import Died, Outcome
 from twohop.errors import TwoHopError, Unavailable
@@ -141,8 +141,12 @@ class Scheduler:
 
     def _failed_before(self) -> Batch | None:
         while self._again:
-            batch = self._again.popleft().wanted(self._clock())
-            if batch.items:
+            now = self._clock()
+            batch = self._again.popleft()
+            for item in batch.items:
+                if item.deadline is not None and item.deadline <= now:
+                    item.fail(late())
+            if (batch := batch.wanted()).items:
                 return batch
         return None
 

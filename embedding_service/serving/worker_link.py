@@ -57,9 +57,18 @@ class WorkerLink:
                     ours.close()
                 raise Failed(f"the worker process cannot be started: {error}") from error
         link = cls(process, loop)
-        for ours, _ in pairs:
-            _, wire = await loop.create_unix_connection(lambda: _Wire(link), sock=ours)
-            link._wires.append(wire)
+        ends = [ours for ours, _ in pairs]
+        try:
+            while ends:
+                _, wire = await loop.create_unix_connection(lambda: _Wire(link), sock=ends[0])
+                link._wires.append(wire)
+                del ends[0]
+        except asyncio.CancelledError:
+            for ours in ends:
+                ours.close()
+            link.kill()
+            await asyncio.shield(link.reap())
+            raise
         return link
 
     @property

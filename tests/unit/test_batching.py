@@ -211,7 +211,6 @@ def test_every_item_of_a_failing_batch_ends_once_and_the_innocent_succeed(
 
 
 def test_a_batch_forgets_those_nobody_waits_for() -> None:
-    wanted, left, late = items(3)
+    wanted, left = items(2)
     left.withdraw()
-    late.deadline = 5.0
-    assert Batch([wanted, left, late], deaths=1).wanted(now=6.0) == Batch([wanted], deaths=1)
+    assert Batch([wanted, left], deaths=1).wanted() == Batch([wanted], deaths=1)
