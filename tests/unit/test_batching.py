@@ -50,7 +50,9 @@ def test_a_batch_keeps_to_its_budget_unless_one_text_alone_is_longer(online: lis
     longest = max((text.tokens for text in batch), default=0)
     # Where bulk is due its share, one online text goes beside it, however long it is.
     beside = longest if online and bulk else 0
-    assert sum(text.tokens for text in batch) <= max(BUDGET, longest) + beside
+    # What bulk was owed may be due beyond the budget, by one batch's share.
+    carried = BUDGET * SHARE if bulk else 0
+    assert sum(text.tokens for text in batch) <= max(BUDGET, longest) + carried + beside
 
 
 @given(online=texts, bulk=texts)
