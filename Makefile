@@ -66,6 +66,10 @@ undeploy down: setup ## stop the services; heads and logs stay in run/local
 compare: setup ## plans 1, 3 and 4 beside the article's numbers (ARGS="--texts 100"); results in loadtest/results
 	@$(RUN) -m loadtest.compare $(ARGS)
 
+.PHONY: peers
+peers: setup ## hop 1 beside sentence-transformers in FastAPI and infinity (ARGS="--quick"); results in loadtest/results
+	@$(RUN) -m loadtest.peers $(ARGS)
+
 .PHONY: test
 test: setup ## every test: unit, contract, e2e, chaos (ARGS="-k name")
 	@$(RUN) -m pytest $(ARGS)
@@ -86,5 +90,5 @@ proto: setup ## generated code of shared/proto
 
 .PHONY: clean
 clean: ## remove environments, caches and results; a deployment's heads in run/local stay
-	rm -rf .venv .venv-plan1 .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist run/demo run/compare loadtest/results
+	rm -rf .venv .venv-plan1 .venv-plain .venv-infinity .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist run/demo run/compare run/peers loadtest/results
 	find deploy embedding_service head_service loadtest shared tests -name __pycache__ -type d -prune -exec rm -rf {} +

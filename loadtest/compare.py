@@ -24,10 +24,9 @@ from deploy.folder_lock import FolderInUse, only_one
 from deploy.ports import LOOPBACK, free_ports
 from deploy.processes import Processes, ProcessFailed, ended_by_signals
 from deploy.services import Ports, Service
-from loadtest import picture, report
+from loadtest import environments, picture, report
 from loadtest.machine import machine, versions, versions_of
 from loadtest.measure import Measurement, measure
-from loadtest.plan1 import environment as plan1_environment
 from loadtest.plans import HEAD, Gateway, Plan, TwoHops, WholeModel
 from twohop import TwoHopError
 
@@ -36,6 +35,8 @@ WORKLOADS = (ROOT.parent / "shared" / "data" / "workload_1500.txt", ROOT / "load
 ALL_PLANS = ("1", "3", "4")
 OURS = ("twohop", "openvino", "tensorflow-cpu", "tensorflow", "grpcio", "numpy", "httpx")
 PLAN1 = ("torch", "sentence-transformers", "flask", "waitress")
+PLAN1_FOLDER = ROOT / "loadtest" / "plan1"
+PLAN1_NEEDS = "plan 1 needs torch, sentence-transformers, Flask and TensorFlow together"
 
 
 @click.command(help=__doc__)
@@ -72,7 +73,7 @@ def spread(lines: Sequence[str], count: int | None) -> list[str]:
 def compare(texts: Sequence[str], file: Path, chosen: Sequence[str], results: Path, folder: Path) -> None:
     """Raises ProcessFailed, SetupFailed, or what a client raises."""
     console = Console(width=None if sys.stdout.isatty() else 130)
-    python = plan1_environment.ready() if "1" in chosen else None
+    python = environments.ready("plan1", PLAN1_FOLDER / "requirements.txt", PLAN1_NEEDS) if "1" in chosen else None
     for leftover in (folder / "heads", folder / "logs"):
         shutil.rmtree(leftover, ignore_errors=True)
     ports = Ports.free()
@@ -82,7 +83,7 @@ def compare(texts: Sequence[str], file: Path, chosen: Sequence[str], results: Pa
         plans: list[Plan] = []
         if python:
             plan1 = whole_model(python, Path(trained["path"]))
-            processes.start(plan1, plan1_environment.environment())
+            processes.start(plan1, environments.environment())
             processes.wait_ready(plan1)
             wanted.append(plan1)
             plans.append(WholeModel(plan1.ports[0][1]))
@@ -125,8 +126,7 @@ def whole_model(python: Path, head: Path) -> Service:
     if spec is None or spec.origin is None:
         raise SetupFailed("the packaged encoder is not installed; run: make setup")
     encoder = Path(spec.origin).parent / "model"
-    server = Path(plan1_environment.__file__).with_name("server.py")
-    argv = (str(python), str(server), "--encoder", str(encoder), "--head", str(head), "--port", str(port))
+    argv = (str(python), str(PLAN1_FOLDER / "server.py"), "--encoder", str(encoder), "--head", str(head), "--port", str(port))
     return Service("plan1", argv, (("HTTP", port),), (f"http://{LOOPBACK}:{port}/readyz",))
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psutil
 
 from loadtest.plans import Plan
 
 WARM_UP_TEXTS = 20
+Each = TypeVar("Each")
 
 
 @dataclass
@@ -61,10 +63,10 @@ def record(samples: Samples, plan: Plan, text: str) -> None:
         samples.parts_ms.setdefault(name, []).append(value)
 
 
-def rotated(plans: Sequence[Plan], turn: int) -> list[Plan]:
+def rotated(those: Sequence[Each], turn: int) -> list[Each]:
     """Another one begins each time."""
-    start = turn % len(plans)
-    return [*plans[start:], *plans[:start]]
+    start = turn % len(those)
+    return [*those[start:], *those[:start]]
 
 
 def cpu_s(pid: int) -> float:

@@ -1,0 +1,41 @@
+"""Makes the folders that infinity's ONNX engine reads, f32 and int8, from an encoder folder. Runs in .venv-infinity.
+
+Attention, GELU and layer norms are fused here, which infinity means to do at start and cannot with the optimum that fits this
+torch: it is measured at its best. int8 is ONNX Runtime's dynamic quantisation, weights with a scale per channel, which is no
+slower than one per tensor and much nearer to float32."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from onnx import TensorProto
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers.optimizer import optimize_model
+from optimum.exporters.onnx import main_export
+
+
+def main(encoder: Path, target: Path) -> None:
+    f32, int8 = target / "f32", target / "int8"
+    main_export(str(encoder), f32, task="feature-extraction", library_name="transformers", do_validation=False)
+    fuse(f32)
+    shutil.copytree(f32, int8, ignore=shutil.ignore_patterns("*.onnx"))
+    quantize_dynamic(
+        f32 / "model.onnx", int8 / "model_quantized.onnx", weight_type=QuantType.QInt8, per_channel=True,
+        extra_options={"DefaultTensorType": TensorProto.FLOAT},      # fused operators do not say their outputs' type
+    )
+
+
+def fuse(folder: Path) -> None:
+    shape = json.loads((folder / "config.json").read_text("utf-8"))
+    fused = optimize_model(
+        str(folder / "model.onnx"), model_type="bert", num_heads=shape["num_attention_heads"], hidden_size=shape["hidden_size"],
+        opt_level=1,
+    )
+    if not fused.is_fully_optimized():
+        sys.exit("ONNX Runtime did not recognise the encoder's graph as BERT's")
+    fused.save_model_to_file(str(folder / "model.onnx"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
