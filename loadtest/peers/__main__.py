@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.folder_lock import FolderInUse, only_one
-from deploy.processes import ProcessFailed, ended_by_signals
+from deploy.processes import ended_by_signals
 from loadtest.compare import ROOT, WORKLOADS, spread
 from loadtest.machine import machine, versions, versions_of
 from loadtest.measure import rss_mib
@@ -58,7 +58,7 @@ def main(quick: bool, rounds: int | None, contenders: str, workload: Path | None
             found = compare(console, chosen, texts, amount, folder.resolve())
             found["workload"] = {"file": file.name, "texts": len(texts)}
             publish(console, found, results)
-    except (ProcessFailed, FolderInUse, OSError, subprocess.CalledProcessError) as error:
+    except (FolderInUse, OSError, subprocess.CalledProcessError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -68,12 +68,11 @@ def main(quick: bool, rounds: int | None, contenders: str, workload: Path | None
 
 
 def compare(console: Console, chosen: Sequence[str], texts: Sequence[str], amount: Amount, folder: Path) -> dict[str, Any]:
-    """Raises ProcessFailed where one that started before does not start again."""
     load_average = os.getloadavg()[0]
     contenders, absent = rehearse(
         {name: ALL[name] for name in chosen}, folder, lambda name: console.print(f"rehearsal: {name} starts and stops")
     )
-    with all_running(contenders, folder, lambda name: console.print(f"start: {name}")) as running:
+    with all_running(contenders, folder, lambda name: console.print(f"start: {name}")) as (running, late):
         known, lost = vectors(running, texts)
         able = {name: each for name, each in running.items() if name not in lost}
         with Progress(console=console) as progress:
@@ -88,7 +87,7 @@ def compare(console: Console, chosen: Sequence[str], texts: Sequence[str], amoun
         "versions": {"twohop": versions(OURS), **versions_of_peers(contenders)},
         "amount": dataclasses.asdict(amount),
         **report.summary(running, memory, turns, known),
-        "absent": {**absent, **lost, **lost_later},
+        "absent": {**absent, **late, **lost, **lost_later},
     }
 
 

@@ -116,7 +116,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     console.print(table)
     show_ratios(console, report["ratios"])
     for name, why in report["absent"].items():
-        console.print(f"not measured: {name}: {why}", highlight=False, markup=False)
+        console.print(f"not measured: {name}: {brief(why)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_ratios(console: Console, ratios: Sequence[Mapping[str, Any]]) -> None:
@@ -130,6 +130,12 @@ def show_ratios(console: Console, ratios: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(each["ours"], each["peer"], each["what"], f"{each['ratio']:.2f}", f"{each['target']:g}", met)
     if ratios:
         console.print(table)
+
+
+def brief(why: str) -> str:
+    """What happened, and the end of a log if there is one: all of it is in the JSON file."""
+    first, *rest = [line.strip() for line in why.splitlines() if line.strip()] or ["no reason was given"]
+    return f"{first} {rest[-1]}" if rest else first
 
 
 def latency(part: Mapping[str, float]) -> str:

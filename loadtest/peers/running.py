@@ -54,19 +54,23 @@ def rehearse(
 @contextlib.contextmanager
 def all_running(
     contenders: Mapping[str, Contender], folder: Path, on_start: Callable[[str], None]
-) -> Iterator[dict[str, Running]]:
-    """All at rest; awake again when the block ends, because what is at rest cannot end. Raises ProcessFailed."""
+) -> Iterator[tuple[dict[str, Running], dict[str, str]]]:
+    """All at rest, and why others are not there; awake again when the block ends, because what is at rest cannot end."""
     with Processes(folder / "logs") as processes, contextlib.ExitStack() as resting:
-        running = {}
+        running, absent = {}, {}
         for name, contender in contenders.items():
             on_start(name)
             began = time.perf_counter()
-            pid = processes.start(contender.service, contender.environment)
-            processes.wait_ready(contender.service, READY_TIMEOUT_S)
+            try:
+                pid = processes.start(contender.service, contender.environment)
+                processes.wait_ready(contender.service, READY_TIMEOUT_S)
+            except NOT_HAD as error:
+                absent[name] = str(error)
+                continue
             running[name] = Running(contender, pid, time.perf_counter() - began)
             resting.callback(wake, pid)
             rest(pid)
-        yield running
+        yield running, absent
 
 
 @contextlib.contextmanager
