@@ -28,6 +28,7 @@ MORE_GOLDEN_TEXTS = (
 )
 F32_DIFFERENCE = 1e-5           # largest |difference| from the reference, relative to values above 1
 LOW_PRECISION_COSINE = 0.9995   # smallest cosine to the reference, for bf16
+F16_COSINE = 0.9999             # the same for f16, which has three bits more
 INT8_COSINE = 0.995             # the same for int8: MiniLM's worst of 10,193 sentences is 0.9977
 
 
@@ -39,7 +40,7 @@ def golden_texts(numerics: str) -> tuple[str, ...]:
 def check_vectors(name: str, numerics: str, vectors: Sequence[NDArray[np.float32]], truth: Sequence[NDArray[np.float32]]) -> None:
     """Raises Failed, naming encoder, class, figure and tolerance, if the engine's vectors [rows, D] of the golden texts are
     not the reference's. Several rows of a text (token encoders) are compared as one."""
-    needed = INT8_COSINE if numerics.endswith("-int8") else LOW_PRECISION_COSINE
+    needed = {"int8": INT8_COSINE, "f16": F16_COSINE}.get(numerics.rpartition("-")[2], LOW_PRECISION_COSINE)
     for got, want in zip(vectors, truth, strict=True):
         if got.shape != want.shape or not np.isfinite(got).all():
             raise _failed(name, numerics, f"the engine returned {got.shape} values, not all finite; expected {want.shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,15 @@ def described() -> tuple[Encoder, ...]:
     return describe_encoders()
 
 
+ENGINES = [
+    "openvino",
+    pytest.param("torch", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed (extra 'cuda')")),
+]
+
+
 @cache
-def loaded(precision: str) -> Encoders:
-    return Encoders.load(precision=precision)
+def loaded(precision: str, engine: str = "openvino") -> Encoders:
+    return Encoders.load(precision=precision, engine=engine)
 
 
 def workload() -> list[str]:

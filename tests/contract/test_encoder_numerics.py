@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from encoder_machinery import cosines, described, loaded, workload
+from encoder_machinery import ENGINES, cosines, described, loaded, workload
 
 from embedding_service.model import reference
 from embedding_service.model.checkpoint import Checkpoint
@@ -15,9 +15,9 @@ from twohop.errors import Failed, InvalidInput, ModelError, NotFound
 MINILM, RICH, TOKENS = 0, 1, 2
 
 
-def has_bf16() -> bool:
+def has_bf16(engine: str) -> bool:
     try:
-        loaded("bf16")
+        loaded("bf16", engine)
     except Failed:
         return False
     return True
@@ -32,6 +32,11 @@ def sample() -> list[str]:
     texts = workload()
     joined = " ".join(texts)
     return texts[::25] + [joined[start : start + size] for start, size in ((0, 350), (500, 600), (2000, 900), (4000, 3000))]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +55,9 @@ def expected(encoder: int, states: dict[int, np.ndarray]) -> np.ndarray:
 
 @pytest.mark.parametrize("encoder", [MINILM, RICH, TOKENS])
 def test_float32_vectors_agree_with_the_reference_to_one_hundred_thousandth(
-    encoder: int, truth: list[dict[int, np.ndarray]]
+    engine: str, encoder: int, truth: list[dict[int, np.ndarray]]
 ) -> None:
-    for got, states in zip(loaded("f32").run(items_of(sample(), encoder)).vectors, truth, strict=True):
+    for got, states in zip(loaded("f32", engine).run(items_of(sample(), encoder)).vectors, truth, strict=True):
         want = expected(encoder, states)
         assert got.shape == want.shape
         assert got.dtype == np.float32
@@ -60,18 +65,18 @@ def test_float32_vectors_agree_with_the_reference_to_one_hundred_thousandth(
 
 
 @pytest.mark.parametrize("encoder", [MINILM, RICH, TOKENS])
-def test_bfloat16_vectors_point_where_the_reference_points(encoder: int, truth: list[dict[int, np.ndarray]]) -> None:
-    if not has_bf16():
+def test_bfloat16_vectors_point_where_the_reference_points(engine: str, encoder: int, truth: list[dict[int, np.ndarray]]) -> None:
+    if not has_bf16(engine):
         pytest.skip("this CPU has no bfloat16")
-    for got, states in zip(loaded("bf16").run(items_of(sample(), encoder)).vectors, truth, strict=True):
+    for got, states in zip(loaded("bf16", engine).run(items_of(sample(), encoder)).vectors, truth, strict=True):
         assert cosines(got.reshape(1, -1), expected(encoder, states).reshape(1, -1)).min() >= 0.9995
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_a_text_has_the_same_vector_alone_and_inside_any_batch(precision: str) -> None:
-    if precision == "bf16" and not has_bf16():
+def test_a_text_has_the_same_vector_alone_and_inside_any_batch(engine: str, precision: str) -> None:
+    if precision == "bf16" and not has_bf16(engine):
         pytest.skip("this CPU has no bfloat16")
-    encoders, texts, random = loaded(precision), sample(), np.random.default_rng(7)
+    encoders, texts, random = loaded(precision, engine), sample(), np.random.default_rng(7)
     items = [items_of(texts, encoder) for encoder in (MINILM, RICH, TOKENS)]
     everything = [item for one in items for item in one]
     alone = [encoders.run([item]).vectors[0] for item in everything]
@@ -84,25 +89,25 @@ def test_a_text_has_the_same_vector_alone_and_inside_any_batch(precision: str) -
                 assert cosines(got.reshape(1, -1), alone[number].reshape(1, -1)).min() >= 0.9999
 
 
-def test_token_encoders_give_a_row_per_token_and_a_text_without_word_pieces_its_special_tokens() -> None:
-    [ragged, nothing] = loaded("f32").run(items_of(["a b c d", "\u200b"], TOKENS)).vectors
+def test_token_encoders_give_a_row_per_token_and_a_text_without_word_pieces_its_special_tokens(engine: str) -> None:
+    [ragged, nothing] = loaded("f32", engine).run(items_of(["a b c d", "\u200b"], TOKENS)).vectors
     assert ragged.shape == (6, 384)
     assert nothing.shape == (2, 384)
 
 
-def test_pairs_are_told_apart_from_one_long_text() -> None:
+def test_pairs_are_told_apart_from_one_long_text(engine: str) -> None:
     encoder = described()[MINILM]
     [pair] = encoder.encode_batch(["how are you"], ["i am fine"])
     single = (MINILM, pair.ids, None)
-    with_types, without = loaded("f32").run([(MINILM, pair.ids, pair.types), single]).vectors
+    with_types, without = loaded("f32", engine).run([(MINILM, pair.ids, pair.types), single]).vectors
     checkpoint = Checkpoint.open(encoder.spec.folder)
     want = expected(MINILM, reference.hidden_states(checkpoint, pair.ids, (6,), types=pair.types))
     assert np.abs(with_types - want).max() <= 1e-5
     assert np.abs(with_types - without).max() > 1e-3
 
 
-def test_an_impossible_item_is_refused_by_name_and_the_engine_answers_afterwards() -> None:
-    encoders, [good] = loaded("f32"), items_of(["still here"], MINILM)
+def test_an_impossible_item_is_refused_by_name_and_the_engine_answers_afterwards(engine: str) -> None:
+    encoders, [good] = loaded("f32", engine), items_of(["still here"], MINILM)
     before = encoders.run([good]).vectors[0]
     for ids in (np.array([30522], np.int32), np.array([-1], np.int32), np.zeros(513, np.int32), np.zeros(0, np.int32)):
         with pytest.raises(ModelError, match="item 1"):
@@ -112,8 +117,8 @@ def test_an_impossible_item_is_refused_by_name_and_the_engine_answers_afterwards
     assert np.array_equal(encoders.run([good]).vectors[0], before)
 
 
-def test_a_caller_that_stops_half_way_leaves_the_engine_usable() -> None:
-    encoders, items = loaded("f32"), items_of(workload()[:200], MINILM)
+def test_a_caller_that_stops_half_way_leaves_the_engine_usable(engine: str) -> None:
+    encoders, items = loaded("f32", engine), items_of(workload()[:200], MINILM)
     [engine] = encoders._engines.values()
     pack, _ = encoders._pack(items)
     parts = engine.run(pack)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoder_machinery import GOLDEN, described
+from encoder_machinery import ENGINES, GOLDEN, described
 
 from embedding_service.model.encoder import Encoders, Item, describe_encoders
 from embedding_service.model.folder_defaults import packaged_folder
@@ -58,9 +58,10 @@ def names() -> dict[str, str]:
     return {spec: f"e{number}" for number, spec in enumerate(dict.fromkeys(spec_of(key) for _, key in recordings()))}
 
 
-@pytest.fixture(scope="module")
-def encoders(folder: Path, names: dict[str, str]) -> Encoders:
-    return Encoders.load([f"{name}={folder}:{spec}" for spec, name in names.items()], precision="f32")
+@pytest.fixture(scope="module", params=ENGINES)
+def encoders(request: pytest.FixtureRequest, folder: Path, names: dict[str, str]) -> Encoders:
+    models = [f"{name}={folder}:{spec}" for spec, name in names.items()]
+    return Encoders.load(models, engine=request.param, precision="f32")
 
 
 def recorded_items(encoder: int, rows: list[int]) -> list[Item]:
