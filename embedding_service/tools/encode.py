@@ -14,7 +14,7 @@ import numpy as np
 from embedding_service.model.encoder import Encoder, Encoders, Tokens, describe_encoders, find_encoder
 from embedding_service.model.spec import EncoderSpec
 from embedding_service.serving.tokenizing import pieces
-from embedding_service.tools.journal import Journal, explained
+from embedding_service.tools.journal import Journal
 from embedding_service.tools.parquet import Layout, join_parts, write_part
 from embedding_service.tools.pipeline import Pipeline, Work
 from embedding_service.tools.progress import Progress
@@ -22,6 +22,7 @@ from embedding_service.tools.texts_in import Columns, Texts
 from embedding_service.tools.windows import Sizes, packs, windows
 from twohop import __version__
 from twohop.errors import Failed, InvalidInput, ModelError
+from twohop_service.durable import explained
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from twohop.errors import Failed
+from twohop_service.durable import explained, sync
 
 ABOUT, LOCK = "run.json", "lock"
 _PART = re.compile(r"(?P<number>\d{8})-(?P<digest>[0-9a-f]{32})\.arrow")
@@ -98,7 +99,7 @@ class Journal:
             os.fsync(file.fileno())
         os.replace(aside, path)
         for folder in {path.parent, self.folder}:
-            _sync(folder)
+            sync(folder)
 
     def finished(self, windows: int) -> None:
         """Raises Failed if there are parts beyond the input's last window, unless they may be replaced."""
@@ -122,15 +123,6 @@ class Journal:
         changes = ", ".join(f"{name} was {earlier.get(name)}, is {about.get(name)}" for name in names)
         return Failed(f"{self.folder} is of a run with other settings: {changes}. Run it as it was to continue, or start anew "
                       "with --overwrite", detail={"parts": str(self.folder), "differs": names})
-
-
-@contextmanager
-def explained(action: str, path: Path) -> Iterator[None]:
-    """An OSError inside becomes Failed: what could not be done, where, and why."""
-    try:
-        yield
-    except OSError as error:
-        raise Failed(f"cannot {action} {path}: {error.strerror or error}", detail={"path": str(path)}) from error
 
 
 def _refuse_existing(output: Path, may_replace: bool) -> None:
@@ -161,11 +153,3 @@ def _read(path: Path) -> dict[str, object] | None:
     except (FileNotFoundError, ValueError):
         return None
     return about if isinstance(about, dict) else None
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,8 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from embedding_service.tools.journal import explained
 from twohop.errors import InvalidInput
+from twohop_service.durable import explained
 
 DEFAULT_ID = "id"
 LARGEST_ID = 2**63 - 1

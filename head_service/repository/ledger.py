@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from head_service.repository import durable
 from head_service.repository.layout import LEDGER
 from twohop.errors import Failed
+from twohop_service import durable
 
 
 @dataclass

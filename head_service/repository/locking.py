@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from head_service.repository import durable
 from head_service.repository.layout import LOCK
 from twohop.errors import Failed
+from twohop_service import durable
 
 TIMEOUT_S = 60.0
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from head_service.repository import durable, ledger, serving_config
+from head_service.repository import ledger, serving_config
 from head_service.repository.layout import DRAFT_PREFIX, MANIFEST, check_head_name, version_numbers
 from head_service.repository.locking import locked
 from head_service.repository.manifest import Manifest
 from head_service.repository.roles import move_stable
+from twohop_service import durable
 
 ABANDONED_AFTER_S = 24 * 3600
 

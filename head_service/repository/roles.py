@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from head_service.repository import durable, ledger, serving_config
+from head_service.repository import ledger, serving_config
 from head_service.repository.layout import GRAPH
 from head_service.repository.locking import locked
 from head_service.repository.versions import existing, unknown
 from twohop.errors import Failed, InvalidInput, NotFound
+from twohop_service import durable
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from head_service.repository import durable
 from head_service.repository.layout import CANARY_SUFFIX, CONFIG, version_numbers
 from twohop.errors import Failed
 from twohop.wire import tfserving_pb2 as wire
+from twohop_service import durable
 
 _PREAMBLE = "# Polled by TF-Serving. head-service rewrites this file whole; roles move by: head-service promote | rollback\n"
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from head_service.repository import durable, manifest, serving_config
+from head_service.repository import manifest, serving_config
 from head_service.repository.layout import check_head_name, version_numbers
 from head_service.repository.manifest import Manifest
 from twohop.errors import NotFound
+from twohop_service import durable
 
 
 @dataclass(frozen=True)

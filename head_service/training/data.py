@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from head_service.repository import durable
 from head_service.training.rows import Rows
 from twohop.errors import InvalidInput
+from twohop_service import durable
 
 FASTTEXT_PREFIX = "__label__"
 Row = tuple[int, str, str] | None  # line number from 1, text, label; None: a blank line

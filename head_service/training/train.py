@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from head_service.evaluation import metrics
 from head_service.progress import progress
-from head_service.repository import durable
 from head_service.repository.manifest import EncoderIdentity, Manifest
 from head_service.repository.publish import Published, draft, publish
 from head_service.training import data, vectors
@@ -22,6 +21,7 @@ from head_service.training.rows import Rows, Split, split
 from twohop.embedding import EmbeddingClient
 from twohop.errors import InvalidInput, NotFound
 from twohop.types import Encoder, Encoders
+from twohop_service import durable
 
 if TYPE_CHECKING:
     from head_service.training.heads.trained import Trained

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from head_service.repository import durable
 from twohop.errors import Failed
+from twohop_service import durable
 
 BUSY_TIMEOUT_S = 60.0
 _KEYS_PER_QUERY = 500  # SQLite's oldest limit on parameters is 999
