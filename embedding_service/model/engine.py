@@ -13,6 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+# No engine has more streams: each further one keeps activations of its own, which is more memory than it is worth.
+MOST_STREAMS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:

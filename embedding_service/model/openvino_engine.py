@@ -18,14 +18,12 @@ from openvino import opset15 as op
 
 from embedding_service.model.checkpoint import Architecture, Checkpoint
 from embedding_service.model.cores import multiplies_int8
-from embedding_service.model.engine import Pack, Part
+from embedding_service.model.engine import MOST_STREAMS, Pack, Part
 from embedding_service.model.feed import Feed, fill, filler
 from embedding_service.model.packing import BLOCK, FEED_TOKENS, place, shapes
 from embedding_service.model.quantize import group_of, largest_inputs, quantize, smoothing
 from twohop.errors import Failed
 
-# More than the measured gain is not worth its memory: each further stream keeps activations of its own.
-MOST_STREAMS = 16
 # Of short blocks, in tokens: a text of 20 is 10 % faster in a block of 20 than in one of 24.
 FINE_STEP = 4
 

@@ -78,10 +78,9 @@ def main(arguments: Sequence[str], load: Callable[[Plan], Model] = load) -> int:
             return _refuse(links[0], error)
         gc.freeze()             # what is loaded stays: no collection has to look at it again
         sys.setswitchinterval(SWITCH_S)
-        streams = min(model.streams, len(links))
-        for stream in range(1, streams):
+        for stream in range(1, model.streams):
             threading.Thread(target=_serve, args=(model, links[stream], stream), name=f"stream {stream}", daemon=True).start()
-        links[0].sendall(frames.frame(Kind.READY, 0, frames.pack_object(Ready(model.numerics, streams, measured))))
+        links[0].sendall(frames.frame(Kind.READY, 0, frames.pack_object(Ready(model.numerics, model.streams, measured))))
         _serve(model, links[0], 0)
     return 0
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import cast
 
+from embedding_service.model.engine import MOST_STREAMS
 from embedding_service.serving import frames
 from embedding_service.serving.frames import Done, Kind, Reader, Ready
 from embedding_service.serving.item import Item
@@ -18,8 +19,6 @@ from twohop.errors import Failed, TwoHopError
 
 log = logging.getLogger(__name__)
 
-# Sockets are made before the worker knows how many streams its engine has; those that it does not use are closed.
-MOST_STREAMS = 16
 STOP_S = 2.0
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -47,6 +46,7 @@ class WorkerLink:
     async def start(cls, command: Command) -> WorkerLink:
         """`command` makes the argument list from the numbers of the descriptors that the worker inherits."""
         loop = asyncio.get_running_loop()
+        # Before the worker knows how many streams its engine has; those that it does not use are closed.
         pairs = [socket.socketpair() for _ in range(MOST_STREAMS)]
         with ExitStack() as theirs:
             descriptors = [theirs.enter_context(end).fileno() for _, end in pairs]
