@@ -80,6 +80,10 @@ class Costs:
         self.streams = streams
         self.tokens_per_batch = budget(measured.beside)
 
+    def model(self, stream: int | None) -> CostModel:
+        """Of batches on a stream; None: alone."""
+        return self.alone if stream is None else self.beside
+
     @property
     def tokens_per_s(self) -> float:
         """Of the whole worker, while there is enough to do."""

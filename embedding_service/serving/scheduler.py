@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from embedding_service.serving.admission import Load
 from embedding_service.serving.cost_model import Costs
@@ -49,9 +49,21 @@ class Worker(Protocol):
 
     def ready_in_s(self, now: float) -> float: ...
 
-    def run(self, items: Sequence[Item], stream: int | None, done: Callable[[Outcome], None]) -> None:
-        """`stream` None: alone, when all are free. Calls `done` once, later."""
+    def run(self, items: Sequence[Item], stream: int | None, expected_s: float, done: Callable[[Outcome], None]) -> None:
+        """`stream` None: alone, when all are free; `expected_s`: how long it should take. Calls `done` once, later."""
         ...
+
+
+class _Task(NamedTuple):
+    """A batch and the stream for it (None: alone), and how long that should take."""
+
+    batch: Batch
+    stream: int | None
+    expected_s: float
+
+
+def _task(worker: Worker, batch: Batch, stream: int | None) -> _Task:
+    return _Task(batch, stream, worker.costs(batch.weights).model(stream).seconds(batch.tokens, batch.longest))
 
 
 class Scheduler:
@@ -80,9 +92,8 @@ class Scheduler:
             self._give_up()
         for worker in self._workers:
             while (free := worker.free) and (task := self._next(worker, free)) is not None:
-                batch, stream = task
-                self._metrics.batch_tokens.observe(batch.tokens)
-                worker.run(batch.items, stream, partial(self._ended, worker, batch, stream))
+                self._metrics.batch_tokens.observe(task.batch.tokens)
+                worker.run(task.batch.items, task.stream, task.expected_s, partial(self._ended, worker, task))
 
     @property
     def is_ready(self) -> bool:
@@ -119,13 +130,13 @@ class Scheduler:
     def _tokens_per_s(self, weights: int) -> float:
         return sum(worker.costs(weights).tokens_per_s for worker in self._workers)
 
-    def _next(self, worker: Worker, free: Sequence[int]) -> tuple[Batch, int | None] | None:
+    def _next(self, worker: Worker, free: Sequence[int]) -> _Task | None:
         if self._again:
             # What failed runs with nothing beside it: whoever is next to a text that kills must not be blamed for it.
             if len(free) < worker.streams:
                 return None
             if (batch := self._failed_before()) is not None:
-                return batch, None
+                return _task(worker, batch, None)
         while (weights := self._queues.next()) is not None:
             queue, costs = self._queues[weights], worker.costs(weights)
             if (first := queue.first) is None:
@@ -133,10 +144,9 @@ class Scheduler:
             part = portion(queue.tokens, first.tokens, free=len(free), costs=costs)
             items = queue.take(part.tokens, self._clock(), costs.alone.seconds(1))
             if items:
-                batch = Batch(items)
-                model = costs.alone if part.alone else costs.beside
-                self._queues.give(weights, model.seconds(batch.tokens, batch.longest) / (1 if part.alone else costs.streams))
-                return batch, None if part.alone else free[0]
+                task = _task(worker, Batch(items), None if part.alone else free[0])
+                self._queues.give(weights, task.expected_s / (1 if part.alone else costs.streams))
+                return task
         return None
 
     def _failed_before(self) -> Batch | None:
@@ -150,10 +160,10 @@ class Scheduler:
                 return batch
         return None
 
-    def _ended(self, worker: Worker, batch: Batch, stream: int | None, outcome: Outcome) -> None:
+    def _ended(self, worker: Worker, task: _Task, outcome: Outcome) -> None:
+        batch = task.batch
         if isinstance(outcome, Done):
-            costs = worker.costs(batch.weights)
-            (costs.alone if stream is None else costs.beside).observe(batch.tokens, batch.longest, outcome.seconds)
+            worker.costs(batch.weights).model(task.stream).observe(batch.tokens, batch.longest, outcome.seconds)
             self.pump()         # first the worker's next batch, then this one's callers
             self._succeeded(batch, outcome)
             return

@@ -86,16 +86,12 @@ class Supervisor:
         """If the next start takes as long as the last one did."""
         return 0.0 if self.is_ready else max(self._began_to_start + self._start_s - now, 0.0)
 
-    def run(self, items: Sequence[Item], stream: int | None, done: Callable[[Outcome], None]) -> None:
+    def run(self, items: Sequence[Item], stream: int | None, expected_s: float, done: Callable[[Outcome], None]) -> None:
         """Calls `done` once, later. Only for a stream that is free; None: alone, while all are."""
         assert self._link is not None
-        costs = self.costs(items[0].weights)
-        expected = (costs.alone if stream is None else costs.beside).seconds(
-            sum(item.tokens for item in items), max(item.tokens for item in items)
-        )
-        loop, limit_s = asyncio.get_running_loop(), max(self._hang_s, HANGS * expected)
+        loop, limit_s = asyncio.get_running_loop(), max(self._hang_s, HANGS * expected_s)
         watchdog = loop.call_later(limit_s, self._end_hanging, self._link, limit_s)
-        self._free_at[stream] = time.monotonic() + expected
+        self._free_at[stream] = time.monotonic() + expected_s
 
         def ended(outcome: Outcome) -> None:
             watchdog.cancel()
