@@ -1,4 +1,4 @@
-"""`embedding-service`: serve, fingerprint, and what is still to come. Flags of serve are mirrored as TWOHOP_EMBEDDING_*."""
+"""`embedding-service`: serve, fingerprint, bench, encode and convert. Flags of serve are mirrored as TWOHOP_EMBEDDING_*."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def serve(**flags: Any) -> None:
 
     The ports open at once, and say that they are not ready until the encoders are loaded, checked and warm.
     """
-    _refuse_what_is_not_built(flags)
+    if flags["zmq"]:
+        raise click.UsageError("not built yet: --zmq; leave it out")
     from embedding_service.app import run as serve_until_stopped
     from embedding_service.serving.admission import WaitLimits
     from embedding_service.serving.limits import Limits
@@ -219,15 +220,6 @@ def convert(source: Path, target: Path, lowercase: bool | None, force: bool) -> 
                f"{'' if made.lowercase else 'not '}made lower case ({made.reason})", err=True)
     [encoder] = describe_encoders([f"converted={target}"])
     click.echo(f"{target}  {encoder.fingerprint}")
-
-
-def _refuse_what_is_not_built(flags: dict[str, Any]) -> None:
-    asked = {
-        "--zmq": flags["zmq"],
-    }
-    missing = [flag for flag, is_asked in asked.items() if is_asked]
-    if missing:
-        raise click.UsageError(f"not built yet: {', '.join(missing)}; leave it out")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """How many cores this process may really use, by its affinity and the quota of its control group (a container's CPU limit),
-and whether they multiply int8."""
+and what they can do."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ def available_cores(quota_file: Path = QUOTA) -> int:
         return affinity
 
 
-def multiplies_int8(flags_file: Path = CPU_FLAGS) -> bool:
-    """Whether the cores have dot products of int8 (AVX512-VNNI or AVX-VNNI), as far as the kernel says."""
+def cpu_flags(flags_file: Path = CPU_FLAGS) -> set[str]:
+    """What the processor can do, by the kernel's names; empty where the kernel does not say."""
     try:
-        return bool({"avx512_vnni", "avx_vnni"} & set(flags_file.read_text().split()))
+        return set(flags_file.read_text(encoding="utf-8", errors="replace").split())
     except OSError:
-        return False
+        return set()
+
+
+def multiplies_int8(flags_file: Path = CPU_FLAGS) -> bool:
+    """Whether the cores have dot products of int8 (AVX512-VNNI or AVX-VNNI)."""
+    return bool({"avx512_vnni", "avx_vnni"} & cpu_flags(flags_file))

@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")       # x86, x86, Arm
+from embedding_service.model.cores import CPU_FLAGS, cpu_flags
+
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}         # x86, x86, Arm
 
 
 def cuda_devices(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> tuple[str, ...]:
@@ -34,13 +36,9 @@ def computing_devices(engine: str, precision: str) -> tuple[str, ...]:
     return cuda_devices() if wanted and importlib.util.find_spec("torch") is not None else ()
 
 
-def cpu_computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def cpu_computes_bfloat16(flags_file: Path = CPU_FLAGS) -> bool:
     """Whether the processor has instructions for it; without them it is slower than float32."""
-    try:
-        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return False
-    return any(flag in words for flag in CPU_FLAGS)
+    return bool(BFLOAT16 & cpu_flags(flags_file))
 
 
 def _count(root: Path) -> int:

@@ -190,8 +190,7 @@ def _openvino(checkpoint: Checkpoint, specs: Sequence[EncoderSpec], precision: s
                            detail={"precision": precision})
     from embedding_service.model.openvino_engine import OpenVinoEngine
 
-    layers = sorted({layer for spec in specs for layer in spec.layers})
-    return OpenVinoEngine(checkpoint, layers, [spec.top for spec in specs], precision=precision, threads=threads)
+    return OpenVinoEngine(checkpoint, _layers(specs), [spec.top for spec in specs], precision=precision, threads=threads)
 
 
 def _torch(checkpoint: Checkpoint, specs: Sequence[EncoderSpec], precision: str, threads: int) -> Engine:
@@ -203,5 +202,9 @@ def _torch(checkpoint: Checkpoint, specs: Sequence[EncoderSpec], precision: str,
         raise Failed("--engine torch needs PyTorch, which is not installed: pip install 'twohop[cuda]'",
                      detail={"extra": "cuda", "module": "torch"}) from error
 
-    layers = sorted({layer for spec in specs for layer in spec.layers})
-    return TorchEngine(checkpoint, layers, [spec.top for spec in specs], precision=precision, threads=threads)
+    return TorchEngine(checkpoint, _layers(specs), [spec.top for spec in specs], precision=precision, threads=threads)
+
+
+def _layers(specs: Sequence[EncoderSpec]) -> list[int]:
+    """Whose hidden states are needed."""
+    return sorted({layer for spec in specs for layer in spec.layers})
