@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from embedding_service.tools.bench.arithmetic import cosines
 from loadtest.machine import machine
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -37,11 +38,10 @@ def compare(
     truth: Sequence[str],
 ) -> Agreement:
     """`exact` and `vectors` [N, D] of the same N texts, the label that the head gave each, and the true ones."""
-    left, right = exact.astype(np.float64), vectors.astype(np.float64)
-    cosines = (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
+    found = cosines(vectors, exact)
     return Agreement(
         len(truth), _share(labels_exact, labels), _share(labels_exact, truth), _share(labels, truth),
-        float(cosines.mean()), float(cosines.min()),
+        float(found.mean()), float(found.min()),
     )
 
 

@@ -31,7 +31,7 @@ from loadtest.plans import HEAD, Gateway, Plan, TwoHops, WholeModel
 from twohop import TwoHopError
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKLOADS = (ROOT.parent / "shared" / "data" / "workload_1500.txt", ROOT / "loadtest" / "workload_sample.txt")
+WORKLOADS = (ROOT.parent / "shared" / "data" / "workload_1500.txt", ROOT / "embedding_service" / "tools" / "bench" / "sample.txt")
 ALL_PLANS = ("1", "3", "4")
 OURS = ("twohop", "openvino", "tensorflow-cpu", "tensorflow", "grpcio", "numpy", "httpx")
 PLAN1 = ("torch", "sentence-transformers", "flask", "waitress")

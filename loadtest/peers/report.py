@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from embedding_service.tools.bench.arithmetic import cosines
 from loadtest.peers.callers import Vectors
 from loadtest.peers.measure import BATCH_TEXTS, BATCHES, CALLERS, MANY, ONE, PHASES, Turn, Turns
 from loadtest.peers.running import Running
@@ -34,13 +34,13 @@ def summary(
     exact = vectors.get(EXACT)
     found = {}
     for name, parts in turns.items():
-        cosines = None if exact is None or name not in vectors else smallest_and_mean(vectors[name], exact)
+        near = None if exact is None or name not in vectors else smallest_and_mean(vectors[name], exact)
         found[name] = {
             "title": running[name].contender.title,
             **{part: part_summary(part, parts[part]) for part in PHASES},
             "ready_s": round(running[name].ready_s, 1),
             "rss_mib": round(rss_mib[name]),
-            "cosine_to_f32": cosines,
+            "cosine_to_f32": near,
         }
     return {"contenders": found, "ratios": [*speeds(turns), *exactness(found)]}
 
@@ -80,10 +80,10 @@ def speeds(turns: Turns) -> list[dict[str, Any]]:
 
 def exactness(contenders: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Whether our int8 is nearer to float32 than theirs: distances 1 - smallest cosine, theirs by ours."""
-    cosines = [contenders.get(name, {}).get("cosine_to_f32") for name in MORE_EXACT]
-    if None in cosines:
+    pair = [contenders.get(name, {}).get("cosine_to_f32") for name in MORE_EXACT]
+    if None in pair:
         return []
-    ours, theirs = (max(1 - cosine["smallest"], 1e-9) for cosine in cosines)
+    ours, theirs = (max(1 - near["smallest"], 1e-9) for near in pair)
     return [{
         "ours": MORE_EXACT[0], "peer": MORE_EXACT[1], "what": "nearer to f32", "ratio": round(theirs / ours, 2), "target": 1,
         "met": ours < theirs,
@@ -92,9 +92,8 @@ def exactness(contenders: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def smallest_and_mean(vectors: Vectors, exact: Vectors) -> dict[str, float]:
     """Cosines between the two vectors [D] of each text."""
-    left, right = vectors.astype(np.float64), exact.astype(np.float64)
-    cosines = (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
-    return {"smallest": round(float(cosines.min()), 6), "mean": round(float(cosines.mean()), 6)}
+    found = cosines(vectors, exact)
+    return {"smallest": round(float(found.min()), 6), "mean": round(float(found.mean()), 6)}
 
 
 def show(console: Console, report: dict[str, Any]) -> None:

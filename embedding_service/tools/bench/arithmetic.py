@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def share_of_peak(tokens_per_s: float, flops_per_token: float, peak_gflops: floa
     return tokens_per_s * flops_per_token / (peak_gflops * 1e9)
 
 
-def cosines(vectors: Sequence[NDArray[np.float32]], truth: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+def cosines(vectors: Iterable[NDArray[np.float32]], truth: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
     """[N], one per text, in float64; a token encoder's rows [T, D] of a text count as one long vector."""
     found = []
     for got, want in zip(vectors, truth, strict=True):
