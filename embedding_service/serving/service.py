@@ -191,7 +191,7 @@ class Service:
             raise lost()
         limit_s = self._waits.bulk_s if request.bulk else self._waits.online_s
         if request.deadline is not None:
-            limit_s = min(limit_s, request.deadline - time.monotonic())
+            limit_s = min(limit_s, max(request.deadline - time.monotonic(), 0.0))     # over already: it ends so, below
         admit(predicted_wait_s(self._scheduler.load, bulk=request.bulk, bulk_share=self._bulk_share), limit_s)
 
     def _check_tokens(self, request: Request, encoder: Encoder, counts: Sequence[int], totals: Sequence[int]) -> None:
