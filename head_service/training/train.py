@@ -17,6 +17,7 @@ from head_service.progress import progress
 from head_service.repository.manifest import EncoderIdentity, Manifest
 from head_service.repository.publish import Published, draft, publish
 from head_service.training import data, vectors
+from head_service.training.answering import Answering
 from head_service.training.rows import Rows, Split, split
 from twohop.embedding import EmbeddingClient
 from twohop.errors import InvalidInput, NotFound
@@ -103,17 +104,21 @@ def choose_encoder(listed: Encoders, name: str) -> Encoder:
 
 def fit(parts: Split, matrix: npt.NDArray[np.float32]) -> Trained:
     """`matrix` [N, D]: the vectors of the training rows, then of the validation rows."""
-    from head_service.training.heads import linear
+    from head_service.training.heads.kinds import KINDS
+    from head_service.training.heads.material import Material
 
-    count = len(parts.train_texts)
-    with progress("fitting", linear.STEPS, unit="fits") as advance:
-        return linear.train(
-            matrix[:count],
-            classes(parts.train_labels, parts.labels),
-            matrix[count:],
-            classes(parts.validation_labels, parts.labels),
+    def material(texts: list[str], labels: list[str], some: npt.NDArray[np.float32]) -> Material:
+        return Material(texts, classes(labels, parts.labels), np.ones(len(texts), np.float32), vectors=some)
+
+    count, kind = len(parts.train_texts), KINDS["linear"]
+    with progress("fitting", kind.steps, unit="%") as advance:
+        return kind.fit(
+            material(parts.train_texts, parts.train_labels, matrix[:count]),
+            material(parts.validation_texts, parts.validation_labels, matrix[count:]),
             len(parts.labels),
-            advance,
+            seed=0,
+            multi_label=False,
+            advance=advance,
         )
 
 
@@ -126,7 +131,8 @@ def classes(labels: Sequence[str], known: Sequence[str]) -> npt.NDArray[np.int64
 def describe(order: Order, rows: Rows, dev: Rows | None, parts: Split, encoder: Encoder, trained: Trained) -> Manifest:
     """The manifest of a version that has no number yet."""
     truth = classes(parts.validation_labels, parts.labels)
-    predicted = trained.validation.argmax(1)
+    scores = Answering().scores(trained.validation)
+    predicted = scores.argmax(1)
     return Manifest(
         head=order.head,
         version=0,
@@ -142,8 +148,8 @@ def describe(order: Order, rows: Rows, dev: Rows | None, parts: Split, encoder: 
         metrics={
             "accuracy": metrics.accuracy(truth, predicted),
             "macro_f1": metrics.macro_f1(truth, predicted),
-            "cross_entropy": metrics.cross_entropy(truth, trained.validation),
-            "calibration_error": metrics.calibration_error(trained.validation.max(1), truth == predicted),
+            "cross_entropy": metrics.cross_entropy(truth, scores),
+            "calibration_error": metrics.calibration_error(scores.max(1), truth == predicted),
         },
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         training={"seed": order.seed, "dev_sha256": dev.sha256 if dev else None, **trained.settings},
@@ -154,7 +160,8 @@ def write(folder: Path, trained: Trained, manifest: Manifest) -> None:
     from head_service.training.export import export
 
     with durable.explained("write", folder):
-        export(trained.model, manifest.labels, manifest.head, manifest.encoder.fingerprint, folder)
+        encoder = manifest.encoder
+        export(trained.model, Answering(), manifest.labels, manifest.head, encoder.fingerprint, encoder.dimension, folder)
 
 
 def remarks(parts: Split) -> list[str]:

@@ -1,4 +1,4 @@
-"""The `linear` head: one linear layer and a softmax on the sentence vector, as in FastText, trained to its optimum.
+"""The `linear` head: one linear layer on the sentence vector, as in FastText, trained to its optimum.
 
 Vectors are standardised per dimension, which folds into the weights at the end. Mean cross-entropy + penalty/2 |W|^2 is
 minimised by L-BFGS over all rows. Correlated dimensions make that slow, so it runs on principal axes, each scaled by the
@@ -7,107 +7,115 @@ curvature that it has there (about eigenvalue * p(1 - p) + penalty): an exact ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from head_service.evaluation import metrics
-from head_service.training.heads.runtime import runtime
-from head_service.training.heads.trained import Trained, Trial
+from head_service.training.heads import objective
+from head_service.training.heads.material import Material, Matrix, joined
+from head_service.training.heads.trained import Model, Trained, Trial
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # strong to weak: each starts from the one before
-STEPS = len(PENALTIES) + 1
+STEP = 100 // (len(PENALTIES) + 1)
 PATIENCE = 2
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-6  # of the loss per iteration; ten times it is a third faster and chose worse penalties on clinc150
 SMALLEST_DEVIATION = 1e-6
+KEPT_BYTES = 2 << 30  # standardised rows stay in memory up to this size, beyond it they are read anew for each iteration
 
 Floats = npt.NDArray[np.floating]
-Vectors = npt.NDArray[np.float32]
-Classes = npt.NDArray[np.integer]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """logits = x @ kernel + bias for raw vectors x; kernel [D, C], bias [C], float64."""
 
     kernel: Floats
     bias: Floats
 
-    def probabilities(self, vectors: Vectors) -> Vectors:
-        return _softmax(vectors @ self.kernel.astype(np.float32) + self.bias.astype(np.float32))
+    def logits(self, rows: Material) -> npt.NDArray[np.float32]:
+        """[N, C]"""
+        kernel, bias = self.kernel.astype(np.float32), self.bias.astype(np.float32)
+        return np.concatenate([_vectors(rows)[part] @ kernel + bias for part in rows.chunks()])
 
 
-def train(
-    vectors: Vectors, classes: Classes, validation_vectors: Vectors, validation_classes: Classes, count: int,
-    advance: Callable[[int], None] = lambda steps: None,
-) -> Trained:  # fmt: skip
-    """Chooses the penalty on the validation rows, then trains on all rows with it. vectors [N, D], classes [N] below
-    `count`; `advance` is told of each penalty that is done, and of the last fit (STEPS in all)."""
-    penalty, layer, trials = _choose(vectors, classes, validation_vectors, validation_classes, count, advance)
-    everything = np.concatenate([vectors, validation_vectors]), np.concatenate([classes, validation_classes])
-    final = _Problem(*everything, count).minimise(penalty, start=layer)
-    advance(1)
-    return Trained(_as_keras(final), layer.probabilities(validation_vectors), {"penalty": penalty}, trials)
+def fit(
+    train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Callable[[int], None]
+) -> Trained:
+    """See kinds.Kind. Nothing here is drawn by `seed`."""
+    best, layer, trials = _choose(train, validation, classes, multi_label, advance)
+    penalty = best.settings["penalty"]
+    final = _Problem(joined(train, validation), classes).minimise(penalty, start=layer)
+    advance(STEP)
+    return Trained(model(final), layer.logits(validation), {"penalty": penalty}, trials)
+
+
+def model(layer: Layer) -> Model:
+    weights = {"kernel": layer.kernel.astype(np.float32), "bias": layer.bias.astype(np.float32)}
+    return Model(("embedding",), weights, logits)
+
+
+def logits(weights: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    """embedding [B, D] -> [B, C]"""
+    return inputs["embedding"] @ weights["kernel"] + weights["bias"]
 
 
 def _choose(
-    vectors: Vectors, classes: Classes, validation_vectors: Vectors, validation_classes: Classes, count: int,
-    advance: Callable[[int], None],
-) -> tuple[float, Layer, list[Trial]]:  # fmt: skip
-    """By validation accuracy, then cross-entropy. Stops once weaker penalties improve neither, twice in a row."""
-    problem = _Problem(vectors, classes, count)
-    layer = Layer(np.zeros((vectors.shape[1], count)), np.zeros(count))
-    best: tuple[tuple[float, float], float, Layer] | None = None
+    train: Material, validation: Material, classes: int, multi_label: bool, advance: Callable[[int], None]
+) -> tuple[Trial, Layer, list[Trial]]:
+    """Stops once weaker penalties improve neither accuracy nor cross-entropy, twice in a row."""
+    problem = _Problem(train, classes)
+    layer = Layer(np.zeros((problem.dimension, classes)), np.zeros(classes))
+    best: tuple[Trial, Layer] | None = None
     trials: list[Trial] = []
     worse = 0
     for penalty in PENALTIES:
         layer = problem.minimise(penalty, start=layer)
-        probabilities = layer.probabilities(validation_vectors)
-        accuracy = metrics.accuracy(validation_classes, probabilities.argmax(1))
-        entropy = metrics.cross_entropy(validation_classes, probabilities)
-        advance(1)
-        improved = not trials or accuracy > max(t.accuracy for t in trials) or entropy < min(t.cross_entropy for t in trials)
+        new = objective.trial({"penalty": penalty}, layer.logits(validation), validation)
+        advance(STEP)
+        improved = not any(old.accuracy >= new.accuracy for old in trials) or not any(
+            old.cross_entropy <= new.cross_entropy for old in trials
+        )
         worse = 0 if improved else worse + 1
-        trials.append(Trial({"penalty": penalty}, accuracy, entropy))
-        if best is None or (accuracy, -entropy) > best[0]:
-            best = (accuracy, -entropy), penalty, layer
+        trials.append(new)
+        if objective.is_better(new, best[0] if best else None, multi_label):
+            best = new, layer
         if worse == PATIENCE:
             break
     assert best is not None
-    advance(len(PENALTIES) - len(trials))
-    return best[1], best[2], trials
+    advance(STEP * (len(PENALTIES) - len(trials)))
+    return *best, trials
 
 
 class _Problem:
-    """The rows on their principal axes, ready to be fitted for one penalty after another."""
+    """The rows, ready to be fitted for one penalty after another."""
 
-    def __init__(self, vectors: Vectors, classes: Classes, count: int) -> None:
-        self.count = count
-        self.mean = vectors.mean(0, dtype=np.float64)
-        self.deviation = np.maximum(vectors.std(0, dtype=np.float64), SMALLEST_DEVIATION)
-        standardised = ((vectors - self.mean) / self.deviation).astype(np.float32)
-        variances, self.axes = np.linalg.eigh((standardised.T @ standardised).astype(np.float64) / len(vectors))  # [D], [D, D]
+    def __init__(self, rows: Material, classes: int) -> None:
+        self._rows, self.dimension = rows, _vectors(rows).shape[1]
+        self._classes = classes
+        self.mean, self.deviation = _moments(rows)
+        self._kept: list[npt.NDArray[np.float32]] | None = None
+        if len(rows) * self.dimension * 4 <= KEPT_BYTES:
+            self._kept = list(self._standardised())
+        scatter = sum((chunk.T @ chunk).astype(np.float64) for chunk in self._standardised())
+        variances, self.axes = np.linalg.eigh(scatter / len(rows))  # [D], [D, D]
         self.variances = np.maximum(variances, 0)
-        self.rows = standardised @ self.axes.astype(np.float32)  # [N, D]
-        self.data_loss = _keras_loss(self.rows, classes, count)
 
     def minimise(self, penalty: float, start: Layer) -> Layer:
         from scipy.optimize import minimize
 
         kernel = self.axes.T @ (start.kernel * self.deviation[:, None])  # [D, C] on the axes
         bias = start.bias + self.mean @ start.kernel
-        likely = _softmax(self.rows @ kernel.astype(np.float32) + bias.astype(np.float32))
-        spread = np.maximum((likely * (1 - likely)).mean(0, dtype=np.float64), 1e-9)  # [C] the mean of p(1 - p)
+        spread = self._spread(kernel, bias)  # [C]
         # The step that each weight, and in the last row each bias, is measured in.
         scale = 1 / np.sqrt(np.vstack([self.variances[:, None] * spread + penalty, spread[None]]))  # [D + 1, C]
 
         def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
             weights = flat.reshape(scale.shape) * scale
-            loss, gradient = self.data_loss(weights)
+            loss, gradient = self._data_loss(weights[:-1], weights[-1])
             gradient[:-1] += penalty * weights[:-1]
             return loss + penalty / 2 * float((weights[:-1] ** 2).sum()), (gradient * scale).ravel()
 
@@ -117,39 +125,45 @@ class _Problem:
         raw_kernel = (self.axes @ found[:-1]) / self.deviation[:, None]
         return Layer(raw_kernel, found[-1] - self.mean @ raw_kernel)
 
+    def _data_loss(self, kernel: Floats, bias: Floats) -> tuple[float, Floats]:
+        """Mean loss over all rows and its gradient [D + 1, C] (bias last), at weights on the axes."""
+        turned = (self.axes @ kernel).astype(np.float32)  # [D, C]: turning the weights is cheaper than turning the rows
+        loss, by_kernel, by_bias = 0.0, np.zeros(kernel.shape), np.zeros(bias.shape)
+        for part, chunk in zip(self._rows.chunks(), self._standardised(), strict=True):
+            logits = chunk @ turned + bias.astype(np.float32)
+            some, slope = objective.loss_and_slope(logits, self._rows.targets[part], self._rows.weights[part])
+            loss += some
+            by_kernel += chunk.T @ slope
+            by_bias += slope.sum(0, dtype=np.float64)
+        count = len(self._rows)
+        return loss / count, np.vstack([self.axes.T @ by_kernel, by_bias[None]]) / count
 
-def _keras_loss(rows: Vectors, classes: Classes, count: int) -> Callable[[Floats], tuple[float, Floats]]:
-    """Mean cross-entropy of a Keras Dense layer over all rows, and its gradient, at weights [D + 1, C] (bias last)."""
-    tf, keras = runtime()
-    dense = keras.layers.Dense(count)
-    dense.build(rows.shape)
-    inputs, targets = tf.constant(rows), tf.constant(classes)
+    def _spread(self, kernel: Floats, bias: Floats) -> Floats:
+        """[C] the mean of p(1 - p), the curvature of the loss by each logit."""
+        turned, likelihood = (self.axes @ kernel).astype(np.float32), objective.likelihood(self._rows.multi_label)
+        total = np.zeros(self._classes)
+        for chunk in self._standardised():
+            likely = likelihood(chunk @ turned + bias.astype(np.float32))
+            total += (likely * (1 - likely)).sum(0, dtype=np.float64)
+        return np.maximum(total / len(self._rows), 1e-9)
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def step() -> tuple[Any, Any, Any]:
-        with tf.GradientTape() as tape:
-            losses = keras.losses.sparse_categorical_crossentropy(targets, dense(inputs), from_logits=True)
-            loss = tf.reduce_mean(tf.cast(losses, tf.float64))
-        return loss, *tape.gradient(loss, [dense.kernel.value, dense.bias.value])
-
-    def loss_and_gradient(weights: Floats) -> tuple[float, Floats]:
-        dense.set_weights([weights[:-1].astype(np.float32), weights[-1].astype(np.float32)])
-        loss, kernel, bias = step()
-        return float(loss), np.vstack([kernel.numpy(), bias.numpy()[None]]).astype(np.float64)
-
-    return loss_and_gradient
+    def _standardised(self) -> Iterator[npt.NDArray[np.float32]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        mean, deviation = self.mean.astype(np.float32), self.deviation.astype(np.float32)
+        for part in self._rows.chunks():
+            yield (_vectors(self._rows)[part] - mean) / deviation
 
 
-def _as_keras(layer: Layer) -> Any:
-    """embedding [B, D] -> probabilities [B, C]"""
-    _, keras = runtime()
-    dimension, count = layer.kernel.shape
-    model = keras.Sequential([keras.Input((dimension,), name="embedding"), keras.layers.Dense(count, activation="softmax")])
-    model.set_weights([layer.kernel.astype(np.float32), layer.bias.astype(np.float32)])
-    return model
+def _moments(rows: Material) -> tuple[Floats, Floats]:
+    """Mean [D] and deviation [D] of the vectors, float64."""
+    vectors, count = _vectors(rows), len(rows)
+    mean = sum(vectors[part].sum(0, dtype=np.float64) for part in rows.chunks()) / count
+    variance = sum(((vectors[part] - mean) ** 2).sum(0) for part in rows.chunks()) / count
+    return mean, np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
 
 
-def _softmax(logits: Vectors) -> Vectors:
-    shifted: Vectors = np.exp(logits - logits.max(1, keepdims=True))
-    shifted /= shifted.sum(1, keepdims=True)
-    return shifted
+def _vectors(rows: Material) -> Matrix:
+    assert rows.vectors is not None, "a pooled encoder's vectors"
+    return rows.vectors

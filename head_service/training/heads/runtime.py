@@ -1,29 +1,21 @@
-"""The one import of TensorFlow and Keras for training: quiet, on the TensorFlow backend, the same result each time."""
+"""The one import of TensorFlow for training: quiet, and the same result each time."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
-from typing import Any, NamedTuple
-
-
-class Runtime(NamedTuple):
-    tf: Any
-    keras: Any
+from typing import Any
 
 
 @functools.cache
-def runtime() -> Runtime:
+def tensorflow() -> Any:
     """Takes seconds at the first call. Raises ModuleNotFoundError where the extra is missing."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # oneDNN's rewrites change results in the last digits (and announce themselves on stderr at import).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
-    import keras
-
     tf.config.experimental.enable_op_determinism()
-    return Runtime(tf, keras)
+    return tf

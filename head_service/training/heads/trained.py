@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A head as a value: its numbers, and the plain TensorFlow code that uses them.
+
+    `logits(weights, inputs)`: tensors by name -> float32 [B, C]. `inputs`, those that it reads: "embedding" [B, D]; or
+    "tokens" [B, T, D] with "mask" [B, T]; and "text" string [B].
+    """
+
+    inputs: tuple[str, ...]
+    weights: Mapping[str, npt.NDArray[Any]]
+    logits: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -19,13 +32,12 @@ class Trial:
     cross_entropy: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
-    """`model` is a Keras model, embedding float32 [B, D] -> probabilities [B, C], trained on all rows.
-    `validation` [V, C]: what the chosen settings gave on rows that they were not trained on. `settings` are the chosen ones of
-    `trials`."""
+    """`model` is trained on all rows with the `settings` chosen among `trials`. `validation` float32 [V, C]: the logits
+    that these settings gave for validation rows while they were not trained on."""
 
-    model: Any
+    model: Model
     validation: npt.NDArray[np.float32]
     settings: Mapping[str, float]
     trials: list[Trial]

@@ -1,0 +1,36 @@
+"""The kinds of heads, one module each, loaded when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+from head_service.training.heads.material import Material
+from head_service.training.heads.trained import Trained
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`wants`: what of an encoder it is made for; "either": tokens where there are any. `reads_text`: the served head may
+    take the text itself too. `steps`: what `fit` tells `advance` in all, hundredths of its work."""
+
+    name: str
+    wants: Literal["vectors", "tokens", "either"]
+    reads_text: bool = False
+    steps: int = 100
+
+    def fit(
+        self, train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Advance,
+    ) -> Trained:  # fmt: skip
+        """Chooses settings on the validation rows, then trains on all rows. The same rows and seed give the same weights,
+        bit for bit."""
+        module = import_module(f"{__package__}.{self.name}")
+        found: Trained = module.fit(train, validation, classes, seed=seed, multi_label=multi_label, advance=advance)
+        return found
+
+
+KINDS = {kind.name: kind for kind in (Kind("linear", "vectors"),)}
