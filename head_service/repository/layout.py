@@ -22,6 +22,7 @@ DRAFT_PREFIX = ".draft-"
 EXTRA = "assets.extra"
 MANIFEST = f"{EXTRA}/head.json"
 WARMUP = f"{EXTRA}/tf_serving_warmup_requests"
+PROFILE = f"{EXTRA}/training_profile.npz"
 GRAPH = "saved_model.pb"
 CANARY_SUFFIX = "-canary"
 
