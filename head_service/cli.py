@@ -18,7 +18,7 @@ from twohop.command import needs_extra
 
 DATA = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-KINDS = ("linear",)
+KINDS = ("linear", "auto")
 
 head_service = command.program(
     "head-service", prefix="TWOHOP_HEAD", summary="Light classifier heads on a shared encoder's vectors: train, evaluate, serve."
@@ -40,14 +40,20 @@ def main() -> None:
 @click.option("--data", type=DATA, required=True, help="Labelled rows: .tsv, .csv, .jsonl, or fastText's .txt.")
 @click.option("--dev", type=DATA, help="Rows to choose settings on.  [default: a tenth of --data]")
 @head_name
-@click.option("--kind", default="linear", metavar="KIND", help=f"The kind of head: {', '.join(KINDS)}.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0,
-              help="Time that kinds which search may take; linear needs none of it.")
+@click.option("--kind", type=click.Choice(KINDS), default="linear", help="auto: the one that does best on validation rows.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True,
+              help="What --kind auto may take to embed and to try kinds; the first is always tried to its end.")
+@click.option("--class-weights", type=click.Choice(["none", "balanced"]), default="none", show_default=True,
+              help="balanced: each label weighs the same in training, however few rows it has.")
+@click.option("--precision", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+              help="Abstain from texts so that this share of the answers is right, such as 0.95.")
+@click.option("--folds", type=click.IntRange(2, 100), metavar="K",
+              help="For few rows: choose settings on all of them, by K heads each trained on the other folds.")
 @encoder_option
 @click.option("--repository", type=FOLDER, required=True, help="The folder of head versions; made where there is none.")
 @click.option("--promote", is_flag=True, help="Make the new version stable; a head's first version always is.")
 @click.option("--wait", type=click.FloatRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Draws the rows to choose settings on.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Draws the rows to choose settings on, and all else.")
 @vectors_option
 @click.option("--serve-root", metavar="DIR",
               help="The repository's absolute path as TF-Serving sees it; remembered.  [default: the path here]")
@@ -56,12 +62,13 @@ def main() -> None:
 @needs_extra("head")
 def train(**flags: Any) -> None:
     """Train a head on labelled texts and publish it as a new version."""
-    if flags["kind"] not in KINDS:
-        raise click.UsageError(f"--kind {flags['kind']} is not built yet; built are: {', '.join(KINDS)}")
+    if flags["folds"] and flags["dev"]:
+        raise click.UsageError("--folds takes each row for validation once; leave --dev out")
     if flags["serve_root"] is not None and not flags["serve_root"].startswith("/"):
         raise click.UsageError(f"--serve-root {flags['serve_root']} must be an absolute path: TF-Serving takes no other")
     from head_service.training import report
     from head_service.training import train as training
+    from head_service.training.attempts import Choices
     from twohop.embedding import EmbeddingClient
 
     order = training.Order(
@@ -72,7 +79,8 @@ def train(**flags: Any) -> None:
         repository=flags["repository"],
         vectors=flags["vectors"] or default_vectors(),
         wait_s=flags["wait"],
-        seed=flags["seed"],
+        minutes=flags["minutes"],
+        choices=Choices(flags["seed"], flags["folds"] or 0, flags["class_weights"], flags["precision"]),
         promote=flags["promote"],
         serve_root=flags["serve_root"],
     )

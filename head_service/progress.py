@@ -5,11 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 LINE_EVERY_S = 10.0
 
 Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """What `progress` is; who runs long steps takes one, so that its caller may watch them too."""
+
+    def __call__(self, what: str, total: int, *, unit: str) -> AbstractContextManager[Advance]: ...
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Reading labelled data: .tsv, .csv, .jsonl and fastText's .txt. Every error names file, line and remedy."""
+"""Reading labelled data: .tsv, .csv, .jsonl and fastText's .txt. Every error names file, line and remedy.
+
+A text with a list of labels (.jsonl), or with several `__label__` (.txt), makes the file multi-label; an empty list is a
+text to which no label applies.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +20,8 @@ from twohop.errors import InvalidInput
 from twohop_service import durable
 
 FASTTEXT_PREFIX = "__label__"
-Row = tuple[int, str, str] | None  # line number from 1, text, label; None: a blank line
+# Line number from 1, text, its label (a list of them where the file says so); None: a blank line.
+Row = tuple[int, str, str | list[str]] | None
 
 
 def read(path: Path) -> Rows:
@@ -26,18 +31,22 @@ def read(path: Path) -> Rows:
         raise InvalidInput(f"{path}: unknown kind of data file: name it {', '.join(_READERS)}", detail={"path": str(path)})
     with durable.explained("read", path):
         content = path.read_bytes()
-    texts, labels, skipped = [], [], 0
+    texts: list[str] = []
+    label_sets: list[tuple[str, ...]] = []
+    skipped, multi_label = 0, False
     for row in reader(path, _decode(path, content)):
         if row is None:
             skipped += 1
             continue
-        line, text, label = row
-        _check(path, line, text, label)
+        line, text, given = row
+        multi_label = multi_label or isinstance(given, list)
+        labels = [given] if isinstance(given, str) else given
+        _check(path, line, text, labels)
         texts.append(text)
-        labels.append(label.strip())
+        label_sets.append(tuple(sorted({label.strip() for label in labels})))
     if not texts:
         raise InvalidInput(f"{path}: no rows in it; each row needs a text and a label", detail={"path": str(path)})
-    return Rows(path, texts, labels, skipped, hashlib.sha256(content).hexdigest())
+    return Rows(path, texts, label_sets, skipped, hashlib.sha256(content).hexdigest(), multi_label)
 
 
 def _decode(path: Path, content: bytes) -> str:
@@ -48,12 +57,12 @@ def _decode(path: Path, content: bytes) -> str:
         _refuse(path, line, f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8")
 
 
-def _check(path: Path, line: int, text: str, label: str) -> None:
+def _check(path: Path, line: int, text: str, labels: Sequence[str]) -> None:
     if not text.strip():
         _refuse(path, line, "the text is empty; give it one, or remove the row")
-    if not label.strip():
+    if not all(label.strip() for label in labels):
         _refuse(path, line, "the label is empty; give it one, or remove the row")
-    for value in (text, label):
+    for value in (text, *labels):
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             _refuse(path, line, "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it")
 
@@ -95,12 +104,11 @@ def _json_row(path: Path, number: int, line: str) -> Row:
         _refuse(path, number, f"no JSON ({error}); write one object a line")
     if not isinstance(fields, dict) or not {"text", "label"} <= fields.keys():
         _refuse(path, number, 'write an object with both keys, such as {"text":"…","label":"…"}')
-    if isinstance(fields["label"], list):
-        _refuse_several_labels(path, number)
-    for name in ("text", "label"):
-        if not isinstance(fields[name], str):
-            _refuse(path, number, f"{name} is {json.dumps(fields[name])[:40]}, no string; put it between quotation marks")
-    return number, fields["text"], fields["label"]
+    text, label = fields["text"], fields["label"]
+    for name, value in (("text", text), *(("label", each) for each in (label if isinstance(label, list) else [label]))):
+        if not isinstance(value, str):
+            _refuse(path, number, f"{name} is {json.dumps(value)[:40]}, no string; put it between quotation marks")
+    return number, text, label
 
 
 def _fasttext(path: Path, content: str) -> Iterator[Row]:
@@ -109,13 +117,15 @@ def _fasttext(path: Path, content: str) -> Iterator[Row]:
 
 
 def _fasttext_row(path: Path, number: int, line: str) -> Row:
-    first, *rest = line.strip().split(maxsplit=1)
-    if not first.startswith(FASTTEXT_PREFIX):
-        _refuse(path, number, f"begins with {first[:40]!r}; write {FASTTEXT_PREFIX} and the label before the text")
-    text = rest[0] if rest else ""
-    if text.startswith(FASTTEXT_PREFIX):
-        _refuse_several_labels(path, number)
-    return number, text, first.removeprefix(FASTTEXT_PREFIX)
+    labels: list[str] = []
+    text = line.strip()
+    while text.startswith(FASTTEXT_PREFIX):
+        first, *rest = text.split(maxsplit=1)
+        labels.append(first.removeprefix(FASTTEXT_PREFIX))
+        text = rest[0] if rest else ""
+    if not labels:
+        _refuse(path, number, f"begins with {text.split()[0][:40]!r}; write {FASTTEXT_PREFIX} and the label before the text")
+    return number, text, labels if len(labels) > 1 else labels[0]
 
 
 class _Columns:
@@ -139,10 +149,6 @@ class _Columns:
 
 def _refuse(path: Path, line: int, problem: str) -> NoReturn:
     raise InvalidInput(f"{path}, line {line}: {problem}", detail={"path": str(path), "line": line})
-
-
-def _refuse_several_labels(path: Path, line: int) -> NoReturn:
-    _refuse(path, line, "several labels for one text: multi-label heads are not built yet; give one label a text")
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {

@@ -1,7 +1,7 @@
 """Vectors on disk, so that training again embeds nothing and an interrupted run goes on where it stopped.
 
-One SQLite file per fingerprint and numerics class; a row is the SHA-256 of a text and its vectors. SQLite's own locking
-keeps concurrent trainers apart, its journal keeps the file whole through a crash.
+One SQLite file per fingerprint and numerics class; a row is the SHA-256 of a text and its vectors: one, or one for each
+token. SQLite's own locking keeps concurrent trainers apart, its journal keeps the file whole through a crash.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,14 +47,13 @@ class VectorStore:
     def get(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
         """The vectors of those texts that are here, each [rows, D]. Raises Failed."""
         by_key = {_key(text): text for text in texts}
-        keys, found = list(by_key), {}
-        with self._explained():
-            for start in range(0, len(keys), _KEYS_PER_QUERY):
-                some = keys[start : start + _KEYS_PER_QUERY]
-                query = f"SELECT text_sha256, vectors FROM vectors WHERE text_sha256 IN ({','.join('?' * len(some))})"
-                for key, blob in self._database.execute(query, some):
-                    found[by_key[key]] = self._array(blob)
-        return found
+        return {by_key[key]: self._array(blob) for key, blob in self._select("vectors", list(by_key))}
+
+    def rows(self, texts: Sequence[str]) -> dict[str, int]:
+        """How many vectors each of those texts has that are here; reads none of them. Raises Failed."""
+        by_key = {_key(text): text for text in texts}
+        row_bytes = self._dimension * self._dtype.itemsize
+        return {by_key[key]: size // row_bytes for key, size in self._select("length(vectors)", list(by_key))}
 
     def put(self, vectors: dict[str, npt.NDArray[np.generic]]) -> None:
         """Keeps the vectors of some texts, in one transaction. Raises Failed."""
@@ -61,6 +61,13 @@ class VectorStore:
         with self._explained(), self._database:  # commits at the end, or rolls back
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+
+    def _select(self, what: str, keys: list[bytes]) -> Iterator[tuple[bytes, Any]]:
+        with self._explained():
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                some = keys[start : start + _KEYS_PER_QUERY]
+                query = f"SELECT text_sha256, {what} FROM vectors WHERE text_sha256 IN ({','.join('?' * len(some))})"
+                yield from self._database.execute(query, some)
 
     def _array(self, blob: bytes) -> npt.NDArray[np.generic]:
         array = np.frombuffer(blob, self._dtype)

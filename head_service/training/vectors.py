@@ -1,4 +1,5 @@
-"""Texts to vectors, through hop 1, each text once: those kept on disk are reused, the rest is embedded and kept."""
+"""Texts to vectors, through hop 1, each text once: those kept on disk are reused, the rest is embedded and kept. Then
+they are laid out in the order of the texts, in arrays on disk, so that they may exceed the memory."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from head_service.progress import progress
+from head_service.progress import Progress, progress
+from head_service.training import scratch
+from head_service.training.heads.material import Tokens
 from head_service.training.vector_store import VectorStore
-from twohop.embedding import EmbeddingClient
+from twohop.embedding import Dtype, EmbeddingClient
 from twohop.errors import EncoderMismatch
 from twohop.types import Embeddings, Encoder
 
@@ -23,6 +26,8 @@ TEXTS_PER_REQUEST = 128
 REQUESTS_AT_ONCE = 2
 # A slow machine with long texts: BERT-base on one core does about ten a second.
 REQUEST_TIMEOUT_S = 300.0
+# Read from the store at a time; of the longest texts' token vectors that is 100 MB.
+TEXTS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -35,31 +40,78 @@ class PooledVectors:
     reused: int
 
 
-def pooled(client: EmbeddingClient, encoder: Encoder, texts: Sequence[str], folder: Path) -> PooledVectors:
+@dataclass(frozen=True)
+class TokenVectors:
+    """As PooledVectors, of a token encoder."""
+
+    tokens: Tokens
+    embedded: int
+    reused: int
+
+
+def pooled(
+    client: EmbeddingClient, encoder: Encoder, texts: Sequence[str], folder: Path, progress: Progress = progress
+) -> PooledVectors:
     """One vector per text, with those kept in `folder`. Raises what the client raises, EncoderMismatch where hop 1
     changes meanwhile, Failed where the folder cannot be used."""
     with VectorStore(folder, encoder.fingerprint, encoder.numerics, encoder.dimension) as store:
-        found = store.get(texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        with progress(f"embedding ({encoder.name})", len(missing)) as advance:
-            for chunk, reply in _embed(client, encoder, missing):
-                new = {text: reply.of(index) for index, text in enumerate(chunk)}
-                store.put(new)
-                found.update(new)
-                advance(len(chunk))
-    matrix = np.empty((len(texts), encoder.dimension), np.float32)
-    for row, text in enumerate(texts):
-        matrix[row] = found[text][0]
-    return PooledVectors(matrix, embedded=len(missing), reused=len(texts) - len(missing))
+        embedded = _complete(store, client, encoder, texts, "float32", progress)
+        matrix = scratch.array(folder, (len(texts), encoder.dimension), np.float32)
+        for start, some, found in _portions(store, texts):
+            matrix[start : start + len(some)] = [found[text][0] for text in some]
+    return PooledVectors(matrix, embedded, len(texts) - embedded)
 
 
-def _embed(client: EmbeddingClient, encoder: Encoder, texts: list[str]) -> Iterator[tuple[list[str], Embeddings]]:
-    chunks = [texts[start : start + TEXTS_PER_REQUEST] for start in range(0, len(texts), TEXTS_PER_REQUEST)]
+def per_token(
+    client: EmbeddingClient, encoder: Encoder, texts: Sequence[str], folder: Path, progress: Progress = progress
+) -> TokenVectors:
+    """The vectors of each text's tokens, float16 from hop 1 on; else as `pooled`."""
+    with VectorStore(folder, encoder.fingerprint, encoder.numerics, encoder.dimension, "float16") as store:
+        embedded = _complete(store, client, encoder, texts, "float16", progress)
+        counts = store.rows(texts)
+        offsets = np.cumsum([0, *(counts[text] for text in texts)], dtype=np.int64)  # [N + 1]
+        flat = scratch.array(folder, (int(offsets[-1]), encoder.dimension), np.float16)
+        for start, some, found in _portions(store, texts):
+            flat[offsets[start] : offsets[start + len(some)]] = np.concatenate([found[text] for text in some])
+    return TokenVectors(Tokens(flat, offsets), embedded, len(texts) - embedded)
+
+
+def _complete(
+    store: VectorStore, client: EmbeddingClient, encoder: Encoder, texts: Sequence[str], dtype: Dtype, progress: Progress
+) -> int:
+    """Embeds what the store lacks, and says how many texts that were."""
+    kept = store.rows(texts)
+    distinct = list(dict.fromkeys(texts))
+    # Cut before what is kept is left out: a run that goes on asks for the same texts together as one that never stopped.
+    chunks = [
+        [text for text in distinct[start : start + TEXTS_PER_REQUEST] if text not in kept]
+        for start in range(0, len(distinct), TEXTS_PER_REQUEST)
+    ]
+    missing = sum(map(len, chunks))
+    with progress(f"embedding ({encoder.name})", missing, unit="texts") as advance:
+        for chunk, reply in _embed(client, encoder, [chunk for chunk in chunks if chunk], dtype):
+            store.put({text: reply.of(index) for index, text in enumerate(chunk)})
+            advance(len(chunk))
+    return missing
+
+
+def _portions(
+    store: VectorStore, texts: Sequence[str]
+) -> Iterator[tuple[int, Sequence[str], dict[str, npt.NDArray[np.generic]]]]:
+    """Some texts at a time: the place of the first, the texts, their vectors."""
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = texts[start : start + TEXTS_AT_ONCE]
+        yield start, some, store.get(some)
+
+
+def _embed(
+    client: EmbeddingClient, encoder: Encoder, chunks: list[list[str]], dtype: Dtype
+) -> Iterator[tuple[list[str], Embeddings]]:
     pool = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="embed")
     under_way: deque[tuple[list[str], Future[Embeddings]]] = deque()
     try:
         for chunk in chunks:
-            under_way.append((chunk, pool.submit(_request, client, encoder, chunk)))
+            under_way.append((chunk, pool.submit(_request, client, encoder, chunk, dtype)))
             if len(under_way) == REQUESTS_AT_ONCE:
                 yield _first(under_way)
         while under_way:
@@ -73,12 +125,13 @@ def _first(under_way: deque[tuple[list[str], Future[Embeddings]]]) -> tuple[list
     return chunk, future.result()
 
 
-def _request(client: EmbeddingClient, encoder: Encoder, texts: list[str]) -> Embeddings:
+def _request(client: EmbeddingClient, encoder: Encoder, texts: list[str], dtype: Dtype) -> Embeddings:
     reply = client.embed(
         texts,
         encoder=encoder.name,
         expect_fingerprint=encoder.fingerprint,
         priority="bulk",
+        dtype=dtype,
         timeout_s=REQUEST_TIMEOUT_S,
     )
     if reply.numerics != encoder.numerics:

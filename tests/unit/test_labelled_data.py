@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from head_service.training import data
-from head_service.training.rows import Rows, held_back, split
+from head_service.training.rows import Rows, folds, held_back, split
 from twohop.errors import Failed, InvalidInput
 
 GOOD = {
@@ -76,9 +76,11 @@ def test_a_field_of_ten_megabytes_is_read(tmp_path: Path) -> None:
         ("bad.jsonl", '{"text":"a","label":"b"}\n{"text":}\n', ["line 2", "no JSON"]),
         ("keys.jsonl", '{"text":"a"}\n', ["line 1", "both keys"]),
         ("number.jsonl", '{"text":"a","label":1}\n', ["line 1", "label is 1", "quotation marks"]),
-        ("several.jsonl", '{"text":"a","label":["x","y"]}\n', ["line 1", "not built yet"]),
+        ("several.jsonl", '{"text":"a","label":["x",1]}\n', ["line 1", "label is 1", "quotation marks"]),
+        ("blank.jsonl", '{"text":"a","label":["x"," "]}\n', ["line 1", "label is empty"]),
         ("surrogate.jsonl", '{"text":"\\ud800","label":"x"}\n', ["line 1", "surrogate"]),
-        ("several.txt", "__label__a __label__b text\n", ["line 1", "not built yet"]),
+        ("nothing.txt", "__label__a __label__b\n", ["line 1", "text is empty"]),
+        ("bare.txt", "__label__ some text\n", ["line 1", "label is empty"]),
         ("none.txt", "just a text\n", ["line 1", "__label__"]),
         ("empty.txt", "__label__a\n", ["line 1", "text is empty"]),
         ("latin.tsv", b"text\tlabel\nfine\ta\ncaf\xe9\tb\n", ["line 3", "0xe9", "UTF-8"]),
@@ -101,8 +103,26 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         data.read(tmp_path / "gone.tsv")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lists.jsonl", '{"text":"one","label":["b","a","b"]}\n{"text":"two","label":"a"}\n{"text":"three","label":[]}\n'),
+        ("several.txt", "__label__b __label__a one\n__label__a two\n"),
+    ],
+)
+def test_texts_with_several_labels_make_a_multi_label_file(tmp_path: Path, name: str, content: str) -> None:
+    rows = read(tmp_path, name, content)
+    assert (rows.multi_label, rows.label_sets) == (True, [("a", "b"), ("a",), ()][: len(rows)])
+    with pytest.raises(InvalidInput, match="one label a text is needed"):
+        _ = rows.labels
+
+
 def rows_of(labels: list[str]) -> Rows:
-    return Rows(Path("made.tsv"), [f"text {index}" for index in range(len(labels))], labels, 0, "")
+    return Rows(Path("made.tsv"), [f"text {index}" for index in range(len(labels))], [(label,) for label in labels], 0, "")
+
+
+def several(label_sets: list[tuple[str, ...]]) -> Rows:
+    return Rows(Path("made.jsonl"), [f"text {index}" for index in range(len(label_sets))], label_sets, 0, "", True)
 
 
 def test_a_tenth_of_each_label_is_held_back_and_the_seed_decides_which() -> None:
@@ -124,7 +144,28 @@ def test_dev_rows_validate_and_may_bring_labels() -> None:
     assert (parts.validation_labels, parts.labels) == (["a", "c"], ["a", "b", "c"])
 
 
-@pytest.mark.parametrize(("labels", "says"), [(["x"] * 50, "two labels"), (["x", "y"], "too few")])
+def test_multi_label_rows_are_spread_by_their_rarest_label() -> None:
+    rows = several([("common",)] * 60 + [("common", "rare")] * 20 + [()] * 20)
+    parts = split(rows, None, seed=0)
+    held = parts.label_sets[parts.train_count :]
+    assert (len(parts.texts), sorted(held)) == (100, [()] * 2 + [("common",)] * 6 + [("common", "rare")] * 2)
+    assert (parts.labels, parts.multi_label) == (["common", "rare"], True)
+    with pytest.raises(InvalidInput, match="at least one"):
+        split(several([()] * 20), None, seed=0)
+
+
+def test_folds_hold_every_row_once_and_each_label_in_each() -> None:
+    labels = ["a"] * 23 + ["b"] * 10
+    parts = folds(labels, 5, seed=1)
+    assert sorted(index for part in parts for index in part) == list(range(33))
+    assert {sum(labels[index] == "b" for index in part) for part in parts} == {2}
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert parts == folds(labels, 5, seed=1) != folds(labels, 5, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"), [(["x"] * 50, "two labels"), (["x", "y"], "too few"), ([str(n) for n in range(12)], "second row")]
+)
 def test_rows_that_cannot_teach_are_refused(labels: list[str], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         split(rows_of(labels), None, seed=0)

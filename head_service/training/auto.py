@@ -1,0 +1,154 @@
+"""`--kind auto`: what the encoders on offer allow is tried, cheapest first, within a time; validation rows decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from head_service.progress import Advance, Progress
+from head_service.training.attempts import Attempt, Candidate
+from head_service.training.heads.kinds import KINDS
+from twohop.errors import NotFound
+from twohop.types import Encoder, Encoders
+
+# Cheapest first: a kind, whether it is tried on token encoders or on pooled ones, and the kind that says on which of them
+# (where it did best); "": on all. The kinds left out do worse than one of these.
+ROUNDS = (
+    ("linear", False, ""),
+    ("attention", True, ""),
+    ("hybrid", False, "linear"),
+    ("hybrid", True, "attention"),
+)
+# How long a step will take is foreseen from its pace, once it ran for so long; it is given up where that is so much more
+# than the time left.
+FORESEEN_AFTER_S = 5.0
+PATIENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate and how it went: its figures, or why it has none."""
+
+    candidate: Candidate
+    seconds: float
+    attempt: Attempt | None = None
+    left_out: str = ""
+
+    def document(self) -> dict[str, Any]:
+        figures = self.attempt.validated.metrics if self.attempt else {}
+        return {
+            "kind": self.candidate.kind.name,
+            "encoder": self.candidate.encoder.name,
+            "seconds": round(self.seconds, 1),
+            **{name: figures.get(name) for name in ("accuracy", "cross_entropy")},
+            "left_out": self.left_out or None,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`tried` in order; `why` in words, naming the `runner_up` where there is one."""
+
+    best: Attempt
+    runner_up: Attempt | None
+    tried: list[Tried]
+    why: str
+
+    def document(self) -> dict[str, Any]:
+        named = self.runner_up and {
+            "kind": self.runner_up.candidate.kind.name, "encoder": self.runner_up.candidate.encoder.name
+        }  # fmt: skip
+        return {"why": self.why, "runner_up": named, "tried": [each.document() for each in self.tried]}
+
+
+class OutOfTime(Exception):
+    """A step will not end in the time left."""
+
+
+def choose(
+    listed: Encoders, name: str, attempt: Callable[[Candidate, Progress], Attempt], progress: Progress, minutes: float,
+) -> Choice:  # fmt: skip
+    """Tries pairs of kinds and encoders (of the one named, or of all) until `minutes` are over; the first is always tried to
+    its end. Raises NotFound (the encoder), and what `attempt` raises but OutOfTime."""
+    offered = sorted([listed.named(name)] if name else listed, key=lambda encoder: encoder.dimension)
+    if not offered:
+        raise NotFound("hop 1 lists no encoder; start it with a --model")
+    end = time.monotonic() + minutes * 60
+    tried: list[Tried] = []
+    for candidate in _candidates(offered, tried):
+        begun = time.monotonic()
+        try:
+            if any(each.attempt for each in tried):
+                done = attempt(candidate, _within(end, progress))
+            else:
+                done = attempt(candidate, progress)
+            tried.append(Tried(candidate, time.monotonic() - begun, done))
+        except OutOfTime as late:
+            tried.append(Tried(candidate, time.monotonic() - begun, left_out=str(late)))
+    return _best(tried)
+
+
+def _candidates(offered: Sequence[Encoder], tried: Sequence[Tried]) -> Iterator[Candidate]:
+    """In order; later ones depend on how those `tried` went."""
+    for kind, per_token, led_by in ROUNDS:
+        if kind not in KINDS:
+            continue
+        encoders = [encoder for encoder in offered if encoder.per_token == per_token]
+        if led_by:
+            ahead = [each.attempt for each in tried if each.attempt and each.candidate.kind.name == led_by]
+            encoders = [max(ahead, key=rank).candidate.encoder] if ahead else encoders[:1]
+        for encoder in encoders:
+            yield Candidate(KINDS[kind], encoder)
+
+
+def rank(attempt: Attempt) -> tuple[float, float]:
+    """What is compared: accuracy on validation rows, then cross-entropy."""
+    figures = attempt.validated.metrics
+    return figures["accuracy"], -figures["cross_entropy"]
+
+
+def _best(tried: list[Tried]) -> Choice:
+    best, *others = sorted((each.attempt for each in tried if each.attempt), key=rank, reverse=True)  # of equals the first
+    missed = [f"{each.candidate.name} ({each.left_out})" for each in tried if not each.attempt]
+    why = f"{best.candidate.name} has the best accuracy on validation rows, {best.validated.metrics['accuracy']:.4f}"
+    if others:
+        why += f", before {others[0].candidate.name} with {others[0].validated.metrics['accuracy']:.4f}"
+        if rank(others[0])[0] == rank(best)[0]:
+            why += ", as good; its cross-entropy is lower, or the same and it is the cheaper one"
+    if missed:
+        why += f"; left out: {', '.join(missed)}"
+    return Choice(best, others[0] if others else None, tried, why)
+
+
+def _within(end: float, progress: Progress) -> Progress:
+    """`progress` that raises OutOfTime in a step that will not be done by `end`, a time of `time.monotonic`."""
+
+    @contextmanager
+    def watched(what: str, total: int, *, unit: str) -> Iterator[Advance]:
+        begun = time.monotonic()
+        done = 0
+        if begun >= end:
+            raise OutOfTime("the time was over before it began")
+        with progress(what, total, unit=unit) as advance:
+
+            def checked(count: int) -> None:
+                nonlocal done
+                done += count
+                advance(count)
+                if done < total:
+                    check(done)
+
+            def check(done: int) -> None:
+                now = time.monotonic()
+                if now >= end:
+                    raise OutOfTime(f"{what}: {done / total:.0%} done when the time was over")
+                took_s = now - begun
+                if done and took_s > FORESEEN_AFTER_S and took_s / done * (total - done) > PATIENCE * (end - now):
+                    raise OutOfTime(f"{what}: it needs {took_s / done * total:.0f} s, {end - begun:.0f} were left")
+
+            yield checked
+
+    return watched
