@@ -1,35 +1,30 @@
-"""`head-service`: train, evaluate, versions, promote, rollback, serve, gateway. Only click is loaded before a command runs."""
+"""`head-service`: its commands, of which only the options are loaded before one runs."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from head_service.gateway.command import gateway
+from head_service.options import FILE, FOLDER, answer, encoder_option, head_name, json_option, remark
+from head_service.version_commands import promote, prune, rollback, versions
 from twohop import command
 from twohop.cli import connection, tls_of
 from twohop.command import needs_extra
 
-DATA = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
 KINDS = ("linear", "auto")
 
 head_service = command.program(
     "head-service", prefix="TWOHOP_HEAD", summary="Light classifier heads on a shared encoder's vectors: train, evaluate, serve."
 )
-head_service.add_command(gateway)
+for each in (versions, promote, rollback, prune, gateway):
+    head_service.add_command(each)
 
-head_name = click.option("--head", required=True, metavar="NAME", help="The head's name.")
-repository_option = click.option("--repository", type=FOLDER, required=True, help="The folder of head versions.")
-encoder_option = click.option("--encoder", required=True, metavar="HOST:PORT[/NAME]", help="Hop 1, and the encoder to use there.")
 vectors_option = click.option("--vectors", type=FOLDER, help="Where vectors are kept.  [default: below $XDG_CACHE_HOME/twohop]")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
 def main() -> None:
@@ -37,8 +32,8 @@ def main() -> None:
 
 
 @head_service.command()
-@click.option("--data", type=DATA, required=True, help="Labelled rows: .tsv, .csv, .jsonl, or fastText's .txt.")
-@click.option("--dev", type=DATA, help="Rows to choose settings on.  [default: a tenth of --data]")
+@click.option("--data", type=FILE, required=True, help="Labelled rows: .tsv, .csv, .jsonl, or fastText's .txt.")
+@click.option("--dev", type=FILE, help="Rows to choose settings on.  [default: a tenth of --data]")
 @head_name
 @click.option("--kind", type=click.Choice(KINDS), default="linear", help="auto: the one that does best on validation rows.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True,
@@ -88,16 +83,16 @@ def train(**flags: Any) -> None:
     with EmbeddingClient(flags["encoder"], token=flags["token"], tls=tls_of(flags)) as client:
         outcome = training.train(order, client)
     remark(outcome.notes)
-    answer(flags, report.document(outcome), report.lines(outcome, order, flags["encoder"]))
+    answer(flags["as_json"], report.document(outcome), report.lines(outcome, order, flags["encoder"]))
 
 
 @head_service.command()
-@click.option("--data", type=DATA, required=True, help="Labelled rows that the head was not trained on.")
+@click.option("--data", type=FILE, required=True, help="Labelled rows that the head was not trained on.")
 @head_name
 @encoder_option
 @click.option("--heads", required=True, metavar="HOST:PORT", help="Hop 2.")
-@click.option("--train", type=DATA, help="Rows to fit scikit-learn's LogisticRegression on, on the same vectors, to compare.")
-@click.option("--dev", type=DATA, help="Rows to choose its C on.  [default: a tenth of --train]")
+@click.option("--train", type=FILE, help="Rows to fit scikit-learn's LogisticRegression on, on the same vectors, to compare.")
+@click.option("--dev", type=FILE, help="Rows to choose its C on.  [default: a tenth of --train]")
 @click.option("--repository", type=FOLDER, help="Tells whether the head was trained on --data itself.")
 @click.option("--require", "requirements", multiple=True, metavar="FIGURE=BOUND",
               help="Fail unless met: accuracy, macro_f1 (at least), calibration_error (at most); repeatable.")
@@ -132,50 +127,8 @@ def evaluate(**flags: Any) -> int:
     with TwoHop(flags["encoder"], flags["heads"], **security) as hops, EmbeddingClient(flags["encoder"], **security) as hop_1:
         found = evaluation.evaluate(order, hops, hop_1)
     remark(found.notes)
-    answer(flags, report.document(found), report.lines(found))
+    answer(flags["as_json"], report.document(found), report.lines(found))
     return 1 if found.failed else 0
-
-
-@head_service.command()
-@repository_option
-@head_name
-@click.option("--version", type=click.IntRange(1), help="Only this one.")
-@json_option
-def versions(repository: Path, head: str, version: int | None, as_json: bool) -> None:
-    """List the versions of a head, newest first, with their roles."""
-    from head_service.repository import report
-    from head_service.repository import versions as reading
-
-    found = reading.versions(repository, head)
-    if version is not None:
-        found = [reading.numbered(found, head, version)]
-    answer({"as_json": as_json}, report.versions_document(head, found), report.versions_lines(found))
-
-
-@head_service.command()
-@repository_option
-@head_name
-@click.option("--version", type=click.IntRange(1), help="The version.  [default: the newest]")
-@json_option
-@needs_extra("head")
-def promote(repository: Path, head: str, version: int | None, as_json: bool) -> None:
-    """Make a version stable: what head servers serve."""
-    from head_service.repository import roles
-
-    move_role("promote", repository, head, roles.promote(repository, head, version), as_json)
-
-
-@head_service.command()
-@repository_option
-@head_name
-@click.option("--version", type=click.IntRange(1), help="Go back as far as this one.  [default: the one before]")
-@json_option
-@needs_extra("head")
-def rollback(repository: Path, head: str, version: int | None, as_json: bool) -> None:
-    """Make the version stable again that was stable before."""
-    from head_service.repository import roles
-
-    move_role("rollback", repository, head, roles.rollback(repository, head, version), as_json)
 
 
 class RawCommand(click.Command):
@@ -194,28 +147,6 @@ def serve(context: click.Context) -> int:
     from head_service.model_server.cli import main as model_server
 
     return model_server(context.args)
-
-
-def move_role(name: str, repository: Path, head: str, move: Any, as_json: bool) -> None:
-    from head_service.repository import report
-    from head_service.repository import versions as reading
-
-    found = reading.versions(repository, head)
-    answer({"as_json": as_json}, report.moved_document(name, head, move, found), report.moved_lines(head, move))
-
-
-def answer(flags: dict[str, Any], document: dict[str, Any], lines: Iterable[str]) -> None:
-    if flags["as_json"]:
-        click.echo(json.dumps(document, ensure_ascii=False))
-    else:
-        for line in lines:
-            click.echo(line)
-
-
-def remark(notes: Iterable[str]) -> None:
-    """Beside the result, so that --json keeps them too."""
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
 
 
 def default_vectors() -> Path:

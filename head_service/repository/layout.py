@@ -6,6 +6,8 @@
       .lock                       held by whoever changes the two above or makes a version visible
       <head>/<version>/           a SavedModel with assets.extra/head.json and assets.extra/tf_serving_warmup_requests
       <head>/.draft-…/            a version being written; TF-Serving skips names that are no numbers
+      <head>/.draft-…/.held       locked by the living process that writes it
+      <head>/.removed-…/          a version that was taken away, until its files are deleted
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ CONFIG = "models.config"
 LEDGER = "ledger.json"
 LOCK = ".lock"
 DRAFT_PREFIX = ".draft-"
+HELD = ".held"
+REMOVED_PREFIX = ".removed-"
 EXTRA = "assets.extra"
 MANIFEST = f"{EXTRA}/head.json"
 WARMUP = f"{EXTRA}/tf_serving_warmup_requests"

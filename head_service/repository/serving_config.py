@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from google.protobuf import text_format
 
@@ -41,6 +41,30 @@ def read(repository: Path) -> dict[str, Roles]:
         if len(versions) == 1 and versions[0] in version_numbers(repository / head):
             found[head] = replace(found.get(head, Roles()), **{role: versions[0]})
     return found
+
+
+def roles_of(repository: Path, head: str) -> Roles:
+    """The roles of one head. Raises as `read` does."""
+    return read(repository).get(head, Roles())
+
+
+def named(repository: Path, head: str) -> frozenset[int]:
+    """The versions of one head that any model of the file serves, those added by hand too, whatever their names and policies.
+    Raises as `read` does."""
+    numbers = version_numbers(repository / head)        # newest first
+    found: set[int] = set()
+    for model in _models(repository):
+        if head not in (PurePath(model.base_path).name, _head_and_role(model.name)[0]):
+            continue
+        policy = model.model_version_policy
+        match policy.WhichOneof("policy_choice"):
+            case "specific":
+                found.update(policy.specific.versions)
+            case "all":
+                found.update(numbers)
+            case _:
+                found.update(numbers[: policy.latest.num_versions or 1])
+    return frozenset(found)
 
 
 def write(repository: Path, changed: Mapping[str, Roles], *, serve_root: str | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from head_service.repository import manifest, serving_config
+from head_service.repository import ledger, manifest, serving_config
 from head_service.repository.layout import check_head_name, version_numbers
 from head_service.repository.manifest import Manifest
 from twohop.errors import NotFound
@@ -22,6 +22,10 @@ class Version:
     roles: list[str]
     manifest: Manifest | None
 
+    def size_bytes(self) -> int:
+        """Of all its files. Raises OSError."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
 
 def heads(repository: Path) -> list[str]:
     """The names of the heads that have a version, sorted. Raises NotFound (no such folder), Failed."""
@@ -32,9 +36,21 @@ def heads(repository: Path) -> list[str]:
 def versions(repository: Path, head: str) -> list[Version]:
     """All versions of one head, newest first. Raises InvalidInput (the name), NotFound, Failed."""
     numbers = existing(repository, head)
-    roles = serving_config.read(repository).get(head, serving_config.Roles())
+    roles = serving_config.roles_of(repository, head)
     folders = {number: repository / head / str(number) for number in numbers}
     return [Version(number, path, roles.of(number), manifest.read(path)) for number, path in folders.items()]
+
+
+def before_stable(repository: Path, head: str) -> int | None:
+    """The version that rollback would make stable; None where there is none. Raises as `versions` does."""
+    numbers, roles = existing(repository, head), serving_config.roles_of(repository, head)
+    earlier = stable_before(ledger.read(repository).page(head), numbers, roles.stable)
+    return earlier[-1] if earlier else None
+
+
+def stable_before(page: ledger.Page, numbers: Sequence[int], stable: int | None) -> list[int]:
+    """Those of a head's versions `numbers` that rollback can go to, oldest first; the last one is the next."""
+    return [number for number in page.stable_before if number in numbers and number != stable]
 
 
 def numbered(found: Sequence[Version], head: str, number: int) -> Version:

@@ -13,18 +13,23 @@ from twohop.errors import Failed
 
 def replace(path: Path, content: str) -> None:
     """Puts `content` (UTF-8) in the place of `path`. Raises OSError."""
-    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    written = path.with_name(aside(path.name, uuid.uuid4().hex[:8]))
     try:
         # Plain open, not tempfile: the umask decides who may read, and TF-Serving often runs as somebody else.
-        with open(aside, "w", encoding="utf-8") as file:
+        with open(written, "w", encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(written, path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def aside(name: str, mark: str) -> str:
+    """What the file `name` is called while it is written; a killed writer leaves it behind."""
+    return f".{name}-{mark}"
 
 
 def sync_tree(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from head_service.repository import manifest, publish, roles, serving_config, versions
+from head_service.repository import drafts, manifest, publish, report, roles, serving_config, versions
 from head_service.repository.layout import check_head_name
 from head_service.repository.manifest import EncoderIdentity, Manifest
 from head_service.repository.roles import Move
@@ -23,7 +23,7 @@ ENCODER = EncoderIdentity("minilm", "enc-0123456789ab", "rule-f32", 4)
 def made(repository: Path, head: str = "sentiment", **options: object) -> publish.Published:
     """One more version, whose graph is an empty file."""
     about = Manifest(head, 0, "linear", ["a", "b"], ENCODER, "00", {"train": 1}, {"accuracy": 0.5}, "2026-11-24T08:00:00Z")
-    with publish.draft(repository, head) as folder:
+    with drafts.draft(repository, head) as folder:
         (folder / "saved_model.pb").touch()
         return publish.publish(repository, folder, about, **options)  # type: ignore[arg-type]
 
@@ -86,6 +86,31 @@ def test_a_canary_is_kept_until_it_becomes_stable(tmp_path: Path) -> None:
     roles.promote(tmp_path, "sentiment", 3)
     assert serving_config.read(tmp_path) == {"sentiment": Roles(3, None)}
     assert "sentiment-canary" not in config(tmp_path)
+
+
+def test_the_canary_is_a_version_beside_stable_and_ends_by_itself_or_on_demand(tmp_path: Path) -> None:
+    for _ in range(3):
+        made(tmp_path)
+    assert roles.promote_canary(tmp_path, "sentiment", 2) == Move(None, 2, "canary")
+    assert roles.promote_canary(tmp_path, "sentiment") == Move(2, 3, "canary")
+    assert config(tmp_path)["sentiment"] == (f"{tmp_path}/sentiment", [1])
+    assert config(tmp_path)["sentiment-canary"] == (f"{tmp_path}/sentiment", [3])
+    assert roles.end_canary(tmp_path, "sentiment") == Move(3, None, "canary")
+    assert serving_config.read(tmp_path) == {"sentiment": Roles(1, None)}
+    with pytest.raises(NotFound, match="no canary"):
+        roles.end_canary(tmp_path, "sentiment")
+
+
+def test_the_stable_version_is_no_canary_and_rollback_to_a_canary_ends_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        made(tmp_path, promote=True)
+    with pytest.raises(InvalidInput, match="version 2 of head sentiment is stable: a canary is another version"):
+        roles.promote_canary(tmp_path, "sentiment")
+    roles.promote_canary(tmp_path, "sentiment", 1)
+    assert roles.rollback(tmp_path, "sentiment") == Move(2, 1)
+    assert serving_config.read(tmp_path) == {"sentiment": Roles(1, None)}
+    with pytest.raises(NotFound, match="no version 7"):
+        roles.promote_canary(tmp_path, "sentiment", 7)
 
 
 def test_models_that_are_not_ours_are_kept(tmp_path: Path) -> None:
@@ -218,9 +243,50 @@ def test_a_models_config_that_cannot_be_kept_is_left_alone(tmp_path: Path, conte
 
 def test_a_failed_first_training_leaves_no_trace(tmp_path: Path) -> None:
     def fail() -> None:
-        with publish.draft(tmp_path, "sentiment"):
+        with drafts.draft(tmp_path, "sentiment"):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_say_kind_metrics_roles_size_and_age(tmp_path: Path) -> None:
+    for _ in range(2):
+        made(tmp_path)
+    made(tmp_path, promote=True)
+    (tmp_path / "sentiment/9").mkdir()
+    found = versions.versions(tmp_path, "sentiment")
+    document = report.versions_document("sentiment", found, versions.before_stable(tmp_path, "sentiment"))
+    assert document["rollback_to"] == 1
+    assert [row["version"] for row in document["versions"]] == [9, 3, 2, 1]
+    foreign, stable = document["versions"][:2]
+    assert (stable["roles"], stable["kind"], stable["encoder"]) == (["stable"], "linear", "minilm")
+    assert (stable["accuracy"], stable["metrics"], stable["rows"]) == (0.5, {"accuracy": 0.5}, {"train": 1})
+    assert stable["age_seconds"] > 0 or stable["created"] > "2026-11-24"
+    assert stable["bytes"] > 100
+    assert {foreign[name] for name in ("kind", "accuracy", "created", "age_seconds", "metrics")} == {None}
+    lines = list(report.versions_lines(found, 1))
+    assert len({line.find("roles") for line in lines[:1]} | {lines[2].find("stable")}) == 1
+    assert "(no head.json)" in lines[1]
+    assert lines[-1] == "rollback goes to version 1"
+
+
+def test_a_draft_of_a_dead_trainer_goes_with_the_next_publish_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    made(tmp_path)
+    dead = tmp_path / "sentiment/.draft-dead"
+    dead.mkdir()
+    (dead / "half").write_text("x")
+    (tmp_path / "sentiment/.removed-7-0000/variables").mkdir(parents=True)
+    for name in (".models.config-0000", ".ledger.json-0000"):
+        (tmp_path / name).touch()
+    with drafts.draft(tmp_path, "sentiment") as living:
+        assert made(tmp_path).version == 2
+        assert living.is_dir()
+        assert not dead.exists()
+    assert sorted(entry.name for entry in (tmp_path / "sentiment").iterdir()) == ["1", "2"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "ledger.json", "models.config", "sentiment"]
+
+
+def test_what_holds_a_draft_is_not_published(tmp_path: Path) -> None:
+    assert sorted(entry.name for entry in made(tmp_path).path.iterdir()) == ["assets.extra", "saved_model.pb"]
