@@ -33,4 +33,13 @@ class Kind:
         return found
 
 
-KINDS = {kind.name: kind for kind in (Kind("linear", "vectors"),)}
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("linear", "vectors"),
+        Kind("mlp", "vectors"),
+        Kind("fasttext", "tokens"),
+        Kind("attention", "tokens"),
+        Kind("hybrid", "either", reads_text=True),
+    )
+}

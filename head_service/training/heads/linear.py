@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from head_service.training.heads import objective
-from head_service.training.heads.material import Material, Matrix, joined
+from head_service.training.heads.material import Material, joined, moments, vector_matrix
 from head_service.training.heads.trained import Model, Trained, Trial
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # strong to weak: each starts from the one before
@@ -23,7 +23,6 @@ STEP = 100 // (len(PENALTIES) + 1)
 PATIENCE = 2
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-6  # of the loss per iteration; ten times it is a third faster and chose worse penalties on clinc150
-SMALLEST_DEVIATION = 1e-6
 KEPT_BYTES = 2 << 30  # standardised rows stay in memory up to this size, beyond it they are read anew for each iteration
 
 Floats = npt.NDArray[np.floating]
@@ -39,7 +38,7 @@ class Layer:
     def logits(self, rows: Material) -> npt.NDArray[np.float32]:
         """[N, C]"""
         kernel, bias = self.kernel.astype(np.float32), self.bias.astype(np.float32)
-        return np.concatenate([_vectors(rows)[part] @ kernel + bias for part in rows.chunks()])
+        return np.concatenate([vector_matrix(rows)[part] @ kernel + bias for part in rows.chunks()])
 
 
 def fit(
@@ -94,9 +93,9 @@ class _Problem:
     """The rows, ready to be fitted for one penalty after another."""
 
     def __init__(self, rows: Material, classes: int) -> None:
-        self._rows, self.dimension = rows, _vectors(rows).shape[1]
+        self._rows, self.dimension = rows, vector_matrix(rows).shape[1]
         self._classes = classes
-        self.mean, self.deviation = _moments(rows)
+        self.mean, self.deviation = moments(vector_matrix(rows))
         self._kept: list[npt.NDArray[np.float32]] | None = None
         if len(rows) * self.dimension * 4 <= KEPT_BYTES:
             self._kept = list(self._standardised())
@@ -153,17 +152,4 @@ class _Problem:
             return
         mean, deviation = self.mean.astype(np.float32), self.deviation.astype(np.float32)
         for part in self._rows.chunks():
-            yield (_vectors(self._rows)[part] - mean) / deviation
-
-
-def _moments(rows: Material) -> tuple[Floats, Floats]:
-    """Mean [D] and deviation [D] of the vectors, float64."""
-    vectors, count = _vectors(rows), len(rows)
-    mean = sum(vectors[part].sum(0, dtype=np.float64) for part in rows.chunks()) / count
-    variance = sum(((vectors[part] - mean) ** 2).sum(0) for part in rows.chunks()) / count
-    return mean, np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
-
-
-def _vectors(rows: Material) -> Matrix:
-    assert rows.vectors is not None, "a pooled encoder's vectors"
-    return rows.vectors
+            yield (vector_matrix(self._rows)[part] - mean) / deviation

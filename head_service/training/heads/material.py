@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 CHUNK_ROWS = 8192
+SMALLEST_DEVIATION = 1e-6
 
 
 class Matrix(Protocol):
@@ -71,6 +72,25 @@ class Material:
         """Slices that cover the rows in order."""
         for start in range(0, len(self), CHUNK_ROWS):
             yield slice(start, min(start + CHUNK_ROWS, len(self)))
+
+
+def vector_matrix(rows: Material) -> Matrix:
+    """[N, D]"""
+    assert rows.vectors is not None, "this kind of head is made for a pooled encoder's vectors"
+    return rows.vectors
+
+
+def token_vectors(rows: Material) -> Tokens:
+    assert rows.tokens is not None, "this kind of head is made for a token encoder's vectors"
+    return rows.tokens
+
+
+def moments(matrix: Matrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean [D] and deviation [D] (never zero) over the rows of [N, D]."""
+    parts = [slice(start, start + CHUNK_ROWS) for start in range(0, len(matrix), CHUNK_ROWS)]
+    mean = sum(matrix[part].sum(0, dtype=np.float64) for part in parts) / len(matrix)
+    variance = sum(((matrix[part] - mean) ** 2).sum(0) for part in parts) / len(matrix)
+    return mean, np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
 
 
 def joined(first: Material, second: Material) -> Material:

@@ -1,0 +1,200 @@
+"""Training a small network by gradient descent: several members side by side on the same batches, whose logits are averaged.
+
+AdamW (Loshchilov and Hutter 2019) with a learning rate that falls linearly to zero. The epoch that does best on the validation
+rows counts; training on all rows then ends after the same epoch. Every draw comes from the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from head_service.training.heads import objective
+from head_service.training.heads.material import Material, joined, token_vectors, vector_matrix
+from head_service.training.heads.portion import Portion
+from head_service.training.heads.runtime import tensorflow
+from head_service.training.heads.trained import Trial
+
+MEMBERS = 3
+BATCH_ROWS = 64
+READING_ROWS = 256
+PATIENCE = 2  # epochs that improve nothing
+LENGTH_JITTER = 6  # tokens; batches are of texts of about one length, so that little is padding
+ADAM = 0.9, 0.999, 1e-7  # decay of the mean, of the square; smallest divisor
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """`initial` draws weights of all members. `logits(weights, inputs, noise)`: [B, S, C] of S members, with dropout drawn
+    by `noise`, an int32 pair, or without (None). `inputs` are its tensors by name, for some rows of a material."""
+
+    initial: Callable[[np.random.Generator], Weights]
+    logits: Callable[[Mapping[str, Any], Mapping[str, Any], Any], Any]
+    inputs: Callable[[Material, npt.NDArray[np.integer]], dict[str, npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to descend. `rate` is the first learning rate, `decay` AdamW's of the weights; `epochs` those planned."""
+
+    rate: float
+    epochs: int
+    decay: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One descent: validation logits [V, C] after its best epoch (from 1), and how that did."""
+
+    plan: Plan
+    epoch: int
+    validation: npt.NDArray[np.float32]
+    trial: Trial
+
+
+def descend(
+    network: Network, plans: Sequence[Plan], train: Material, validation: Material, seed: int, advance: Callable[[int], None]
+) -> tuple[Weights, Course, list[Trial]]:
+    """Tries each plan, then trains on all rows by the best. Gives the weights, the best course, and how each plan did;
+    `advance` is told of a hundred steps in all."""
+    planned = sum(plan.epochs for plan in plans)
+    told = Portion(advance, 100, planned + max(plan.epochs for plan in plans))
+    courses = []
+    for done, plan in enumerate(plans, 1):
+        courses.append(_course(network, plan, train, validation, seed, told))
+        told.reach(sum(plan.epochs for plan in plans[:done]))
+    best = min(courses, key=lambda course: course.trial.cross_entropy)
+    descent = _Descent(network, best.plan, joined(train, validation), seed)
+    for _ in range(best.epoch):
+        descent.epoch()
+        told()
+    told.finish()
+    return descent.weights(), best, [course.trial for course in courses]
+
+
+def _course(
+    network: Network, plan: Plan, train: Material, validation: Material, seed: int, told: Callable[[], None]
+) -> Course:
+    """Until the planned epochs are over, or validation has not improved for some."""
+    descent = _Descent(network, plan, train, seed)
+    best: Course | None = None
+    for epoch in range(1, plan.epochs + 1):
+        descent.epoch()
+        told()
+        logits = descent.read(validation)
+        new = objective.trial({"rate": plan.rate, "epochs": epoch}, logits, validation)
+        if best is None or new.cross_entropy < best.trial.cross_entropy:
+            best = Course(plan, epoch, logits, new)
+        elif epoch - best.epoch >= PATIENCE:
+            break
+    assert best is not None
+    return best
+
+
+def token_inputs(rows: Material, some: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.float32]]:
+    """What networks on tokens read."""
+    tokens, mask = token_vectors(rows).padded(some)
+    return {"tokens": tokens, "mask": mask}
+
+
+def vector_inputs(rows: Material, some: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.float32]]:
+    """What networks on sentence vectors read."""
+    return {"embedding": np.asarray(vector_matrix(rows)[some], np.float32)}
+
+
+def dropout(x: Any, rate: float, noise: Any) -> Any:
+    """As it is without `noise`."""
+    return x if noise is None else tensorflow().nn.experimental.stateless_dropout(x, rate, seed=noise)
+
+
+class _Descent:
+    def __init__(self, network: Network, plan: Plan, rows: Material, seed: int) -> None:
+        tf = tensorflow()
+        self._network, self._plan, self._rows = network, plan, rows
+        self._generator = np.random.default_rng(seed)
+        self._seed, self._steps_done = seed, 0
+        self._variables = {name: tf.Variable(array) for name, array in network.initial(self._generator).items()}
+        self._moments = {name: (_zeros_like(it), _zeros_like(it)) for name, it in self._variables.items()}
+        self._step = tf.function(self._one_step, reduce_retracing=True, autograph=False)
+        self._read = tf.function(self._mean_logits, reduce_retracing=True, autograph=False)
+
+    def epoch(self) -> None:
+        batches = list(_batches(self._rows, BATCH_ROWS, self._generator))
+        planned = len(batches) * self._plan.epochs
+        for rows in batches:
+            rate = self._plan.rate * (1 - self._steps_done / planned)
+            self._steps_done += 1
+            self._step(
+                self._tensors(self._rows, rows),
+                tensorflow().constant(self._rows.targets[rows]),
+                tensorflow().constant(self._rows.weights[rows]),
+                tensorflow().constant(rate, "float32"),
+                tensorflow().constant([self._seed, self._steps_done], "int32"),
+            )
+
+    def read(self, rows: Material) -> npt.NDArray[np.float32]:
+        """Mean logits of the members [N, C]."""
+        order = np.argsort(_lengths(rows), kind="stable")
+        parts = [order[start : start + READING_ROWS] for start in range(0, len(order), READING_ROWS)]
+        found = np.concatenate([self._read(self._tensors(rows, part)).numpy() for part in parts])
+        logits = np.empty_like(found)
+        logits[order] = found
+        return logits
+
+    def weights(self) -> Weights:
+        return {name: variable.numpy() for name, variable in self._variables.items()}
+
+    def _tensors(self, rows: Material, some: npt.NDArray[np.integer]) -> dict[str, Any]:
+        return {name: tensorflow().constant(array) for name, array in self._network.inputs(rows, some).items()}
+
+    def _mean_logits(self, inputs: Mapping[str, Any]) -> Any:
+        return tensorflow().reduce_mean(self._network.logits(self._variables, inputs, None), 1)
+
+    def _one_step(self, inputs: Mapping[str, Any], targets: Any, weights: Any, rate: Any, noise: Any) -> None:
+        tf = tensorflow()
+        with tf.GradientTape() as tape:
+            loss = _loss(self._network.logits(self._variables, inputs, noise), targets, weights)
+        names = list(self._variables)
+        slopes = tape.gradient(loss, [self._variables[name] for name in names])
+        fade_mean, fade_square, smallest = ADAM
+        step = tf.cast(noise[1], tf.float32)
+        for name, slope in zip(names, slopes, strict=True):
+            variable, (mean, square) = self._variables[name], self._moments[name]
+            mean.assign(fade_mean * mean + (1 - fade_mean) * slope)
+            square.assign(fade_square * square + (1 - fade_square) * slope * slope)
+            size = tf.sqrt(square / (1 - fade_square**step)) + smallest
+            variable.assign_sub(rate * (mean / (1 - fade_mean**step) / size + self._plan.decay * variable))
+
+
+def _zeros_like(variable: Any) -> Any:
+    return tensorflow().Variable(tensorflow().zeros_like(variable))
+
+
+def _loss(logits: Any, targets: Any, weights: Any) -> Any:
+    """Of a batch: the mean over rows, summed over members. logits [B, S, C], weights [B]."""
+    tf = tensorflow()
+    if targets.shape.rank == 2:
+        truth = tf.broadcast_to(targets[:, tf.newaxis], tf.shape(logits))
+        losses = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(truth, logits), 2)  # [B, S]
+    else:
+        truth = tf.broadcast_to(targets[:, tf.newaxis], tf.shape(logits)[:2])
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
+    return tf.reduce_sum(losses * weights[:, tf.newaxis]) / tf.cast(tf.shape(logits)[0], tf.float32)
+
+
+def _batches(rows: Material, size: int, generator: np.random.Generator) -> Iterator[npt.NDArray[np.integer]]:
+    """Each row once: those of about one length together, in any order."""
+    order = np.argsort(_lengths(rows) + generator.random(len(rows)) * LENGTH_JITTER, kind="stable")
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    for place in generator.permutation(len(parts)):
+        yield parts[place]
+
+
+def _lengths(rows: Material) -> npt.NDArray[np.int64]:
+    return rows.tokens.lengths if rows.tokens is not None else np.zeros(len(rows), np.int64)
