@@ -16,7 +16,7 @@ from twohop import command
 from twohop.cli import connection, tls_of
 from twohop.command import needs_extra
 
-KINDS = ("linear", "auto")
+KINDS = ("linear", "mlp", "fasttext", "attention", "hybrid", "auto")
 
 head_service = command.program(
     "head-service", prefix="TWOHOP_HEAD", summary="Light classifier heads on a shared encoder's vectors: train, evaluate, serve."

@@ -94,8 +94,6 @@ def choose(
 def _candidates(offered: Sequence[Encoder], tried: Sequence[Tried]) -> Iterator[Candidate]:
     """In order; later ones depend on how those `tried` went."""
     for kind, per_token, led_by in ROUNDS:
-        if kind not in KINDS:
-            continue
         encoders = [encoder for encoder in offered if encoder.per_token == per_token]
         if led_by:
             ahead = [each.attempt for each in tried if each.attempt and each.candidate.kind.name == led_by]
