@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import click
 
+from head_service.drift_command import drift
+from head_service.evaluate_command import evaluate
 from head_service.gateway.command import gateway
-from head_service.options import FILE, FOLDER, answer, encoder_option, head_name, json_option, remark
+from head_service.options import (
+    FILE,
+    FOLDER,
+    answer,
+    default_vectors,
+    encoder_option,
+    head_name,
+    json_option,
+    remark,
+    vectors_option,
+)
 from head_service.version_commands import promote, prune, rollback, versions
 from twohop import command
 from twohop.cli import connection, tls_of
@@ -21,10 +31,8 @@ KINDS = ("linear", "mlp", "fasttext", "attention", "hybrid", "auto")
 head_service = command.program(
     "head-service", prefix="TWOHOP_HEAD", summary="Light classifier heads on a shared encoder's vectors: train, evaluate, serve."
 )
-for each in (versions, promote, rollback, prune, gateway):
+for each in (evaluate, versions, promote, rollback, prune, drift, gateway):
     head_service.add_command(each)
-
-vectors_option = click.option("--vectors", type=FOLDER, help="Where vectors are kept.  [default: below $XDG_CACHE_HOME/twohop]")
 
 
 def main() -> None:
@@ -71,11 +79,11 @@ def train(**flags: Any) -> None:
         dev=flags["dev"],
         head=flags["head"],
         kind=flags["kind"],
+        minutes=flags["minutes"],
+        choices=Choices(flags["seed"], flags["folds"] or 0, flags["class_weights"], flags["precision"]),
         repository=flags["repository"],
         vectors=flags["vectors"] or default_vectors(),
         wait_s=flags["wait"],
-        minutes=flags["minutes"],
-        choices=Choices(flags["seed"], flags["folds"] or 0, flags["class_weights"], flags["precision"]),
         promote=flags["promote"],
         serve_root=flags["serve_root"],
     )
@@ -84,51 +92,6 @@ def train(**flags: Any) -> None:
         outcome = training.train(order, client)
     remark(outcome.notes)
     answer(flags["as_json"], report.document(outcome), report.lines(outcome, order, flags["encoder"]))
-
-
-@head_service.command()
-@click.option("--data", type=FILE, required=True, help="Labelled rows that the head was not trained on.")
-@head_name
-@encoder_option
-@click.option("--heads", required=True, metavar="HOST:PORT", help="Hop 2.")
-@click.option("--train", type=FILE, help="Rows to fit scikit-learn's LogisticRegression on, on the same vectors, to compare.")
-@click.option("--dev", type=FILE, help="Rows to choose its C on.  [default: a tenth of --train]")
-@click.option("--repository", type=FOLDER, help="Tells whether the head was trained on --data itself.")
-@click.option("--require", "requirements", multiple=True, metavar="FIGURE=BOUND",
-              help="Fail unless met: accuracy, macro_f1 (at least), calibration_error (at most); repeatable.")
-@vectors_option
-@connection
-@json_option
-@needs_extra("head")
-def evaluate(**flags: Any) -> int:
-    """Measure a served head through both hops, beside its baselines."""
-    from head_service.evaluation import evaluate as evaluation
-    from head_service.evaluation import gate, report
-    from twohop.chain import TwoHop
-    from twohop.embedding import EmbeddingClient
-    from twohop.errors import InvalidInput
-
-    if flags["dev"] and not flags["train"]:
-        raise click.UsageError("--dev goes with --train")
-    try:
-        requirements = [gate.parse(text) for text in flags["requirements"]]
-    except InvalidInput as error:
-        raise click.UsageError(error.message) from error
-    order = evaluation.Order(
-        data=flags["data"],
-        head=flags["head"],
-        train=flags["train"],
-        dev=flags["dev"],
-        repository=flags["repository"],
-        vectors=flags["vectors"] or default_vectors(),
-        requirements=requirements,
-    )
-    security = {"token": flags["token"], "tls": tls_of(flags)}
-    with TwoHop(flags["encoder"], flags["heads"], **security) as hops, EmbeddingClient(flags["encoder"], **security) as hop_1:
-        found = evaluation.evaluate(order, hops, hop_1)
-    remark(found.notes)
-    answer(flags["as_json"], report.document(found), report.lines(found))
-    return 1 if found.failed else 0
 
 
 class RawCommand(click.Command):
@@ -147,11 +110,6 @@ def serve(context: click.Context) -> int:
     from head_service.model_server.cli import main as model_server
 
     return model_server(context.args)
-
-
-def default_vectors() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "twohop" / "vectors"
 
 
 if __name__ == "__main__":

@@ -1,28 +1,34 @@
-"""`head-service evaluate`: a served head on labelled rows, through both hops, beside its baselines."""
+"""`head-service evaluate`: a head on labelled rows, through both hops, beside its baselines and the stable version."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from head_service.evaluation import baselines, chain, gate, metrics
+from head_service.evaluation import answers, calibration, gate, judgement, mistakes, selective
+from head_service.evaluation.answers import Answers
+from head_service.evaluation.calibration import Calibration
+from head_service.evaluation.contenders import Contenders
 from head_service.evaluation.gate import Requirement
+from head_service.evaluation.intervals import Paired, paired
+from head_service.evaluation.judgement import Judgement
+from head_service.evaluation.mistakes import Mistake
+from head_service.evaluation.selective import OutOfScope, Point
+from head_service.evaluation.witnesses import Witnesses, witnesses
 from head_service.repository import versions
-from head_service.training import data, vectors
-from head_service.training.rows import Rows, split
+from head_service.repository.manifest import Manifest
+from head_service.training import data
+from head_service.training.rows import Rows
 from twohop.chain import TwoHop
 from twohop.embedding import EmbeddingClient
-from twohop.errors import NotFound
+from twohop.errors import TwoHopError
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to evaluate. `train`, and `dev` to choose C on: rows for the logistic regression; `vectors`: the folder of
-    kept vectors; `repository`: where the version says what it was trained on."""
+    """What to evaluate. `train`, and `dev` to choose C on: rows for the baselines and the learning curve; `vectors`: the
+    folder of kept vectors; `repository`: where the version says what it was trained on; `no_worse`: than stable."""
 
     data: Path
     head: str
@@ -31,98 +37,120 @@ class Order:
     repository: Path | None
     vectors: Path
     requirements: Sequence[Requirement]
+    no_worse: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The evaluated version against the one that is stable."""
+
+    version: int
+    accuracy: float
+    paired: Paired
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`counts` [L, L]: rows are true labels, columns predicted ones, in the order of `labels`; the `abstained` rows are
-    in no column and count as wrong."""
+    """All that was found. `selection`: what answering only the sure rows would bring. `comparison`: None where the version
+    is the stable one, or where that one could not be asked (`notes` say so). `failed` are those `requirements` not met."""
 
+    rows: Rows
     head: str
     version: int
     fingerprint: str
-    rows: int
-    accuracy: float
-    macro_f1: float
-    calibration_error: float
-    labels: list[str]
-    counts: npt.NDArray[np.int64]
-    abstained: int
-    baselines: dict[str, float]
+    manifest: Manifest | None
+    judgement: Judgement
+    calibration: Calibration
+    selection: list[Point]
+    out_of_scope: OutOfScope | None
+    mistakes: list[Mistake]
+    witnesses: Witnesses
+    comparison: Comparison | None
+    requirements: list[str]
     failed: list[str]
     notes: list[str]
 
 
-def evaluate(order: Order, hops: TwoHop, hop_1: EmbeddingClient) -> Evaluation:
+def evaluate(order: Order, contenders: Contenders, hops: TwoHop, hop_1: EmbeddingClient) -> Evaluation:
     """Raises InvalidInput (the data), NotFound (head, encoder), Failed, and what the clients raise."""
     rows = data.read(order.data)
     train = data.read(order.train) if order.train else None
     dev = data.read(order.dev) if order.dev else None
-    answers = chain.ask(hops, order.head, rows.texts)
-    figures, labels, counts = measure(rows.labels, answers)
-    compared = {"majority": baselines.majority(train.labels if train else rows.labels, rows.labels)}
-    if train:
-        compared["logistic_regression"] = compare(hop_1, answers.fingerprint, rows, train, dev, order.vectors)
-    return Evaluation(
-        head=order.head,
-        version=answers.version,
-        fingerprint=answers.fingerprint,
-        rows=len(rows),
-        **figures,
-        labels=labels,
-        counts=counts,
-        abstained=answers.predicted.count(None),
-        baselines=compared,
-        failed=gate.failed(order.requirements, figures),
-        notes=list(remarks(order, rows, answers)),
-    )
-
-
-def measure(truth: Sequence[str], answers: chain.Answers) -> tuple[dict[str, float], list[str], npt.NDArray[np.int64]]:
-    """Figures by name, the labels of head and data together (sorted), and the confusion [L, L]."""
-    labels = sorted({*truth, *answers.labels})
-    places: dict[str | None, int] = {label: place for place, label in enumerate(labels)}
-    places[None] = -1
-    wanted = np.array([places[label] for label in truth])
-    given = np.array([places[label] for label in answers.predicted])
-    spoke = given >= 0
+    names = [contenders.name, *([contenders.stable] if contenders.stable else [])]
+    asked = answers.ask(hops, names, rows.texts)
+    given = asked[contenders.name]
+    if isinstance(given, TwoHopError):
+        raise given
+    manifests = _manifests(order)
+    judged = _judged(rows, given, manifests)
+    rival = asked.get(contenders.stable or "")
+    comparison = _compared(judged, _judged(rows, rival, manifests), rival) if isinstance(rival, Answers) else None
+    found = witnesses(hop_1, given.fingerprint, judged, rows, train, dev, order.vectors)
+    calibrated = calibration.calibration(judged)
     figures = {
-        "accuracy": metrics.accuracy(wanted, given),
-        "macro_f1": metrics.macro_f1(wanted, given),
-        "calibration_error": metrics.calibration_error(answers.scores[spoke], (wanted == given)[spoke]),
+        "accuracy": judged.accuracy,
+        "macro_f1": judged.macro_f1,
+        "calibration_error": calibrated.error,
+        "coverage": judged.coverage,
+        "precision": judged.precision,
     }
-    return figures, labels, metrics.confusion(wanted, given, len(labels))
-
-
-def compare(hop_1: EmbeddingClient, fingerprint: str, test: Rows, train: Rows, dev: Rows | None, folder: Path) -> float:
-    """Accuracy of logistic regression on vectors of the encoder that the head uses. C is chosen on `dev`, or on a tenth
-    of `train`; then it is fitted on all of both."""
-    encoder = hop_1.encoders().with_fingerprint(fingerprint)
-    if encoder is None or encoder.per_token:
-        raise NotFound(
-            f"hop 1 has no pooled encoder {fingerprint} for the logistic regression: leave --train out",
-            detail={"fingerprint": fingerprint},
-        )
-    parts = split(train, dev, seed=0)
-    texts = [*parts.train_texts, *parts.validation_texts]
-    found = vectors.pooled(hop_1, encoder, [*texts, *test.texts], folder).matrix
-    validation = range(len(parts.train_texts), len(texts))
-    return baselines.logistic_regression(
-        found[: len(texts)], [*parts.train_labels, *parts.validation_labels], validation, found[len(texts) :], test.labels
+    failed = gate.failed(order.requirements, figures)
+    if order.no_worse and (isinstance(rival, TwoHopError) or (comparison and gate.is_worse(comparison.paired))):
+        failed.append(gate.NO_WORSE)
+    return Evaluation(
+        rows=rows,
+        head=order.head,
+        version=given.version,
+        fingerprint=given.fingerprint,
+        manifest=manifests.get(given.version),
+        judgement=judged,
+        calibration=calibrated,
+        selection=selective.curve(judged),
+        out_of_scope=selective.out_of_scope(judged),
+        mistakes=mistakes.worst(judged, rows.texts),
+        witnesses=found,
+        comparison=comparison,
+        requirements=[*map(str, order.requirements), *([gate.NO_WORSE] if order.no_worse else [])],
+        failed=failed,
+        notes=[
+            *_remarks(rows, judged, manifests.get(given.version)),
+            *_about_stable(order, contenders, rival),
+            *found.notes,
+        ],
     )
 
 
-def remarks(order: Order, rows: Rows, answers: chain.Answers) -> list[str]:
+def _manifests(order: Order) -> dict[int, Manifest]:
+    """What each version says of itself, by number."""
+    if order.repository is None:
+        return {}
+    found = versions.versions(order.repository, order.head)
+    return {version.number: version.manifest for version in found if version.manifest}
+
+
+def _judged(rows: Rows, given: Answers, manifests: dict[int, Manifest]) -> Judgement:
+    manifest = manifests.get(given.version)
+    thresholds = manifest.thresholds if manifest else None
+    return judgement.judge(rows.label_sets, given, multi_label=rows.multi_label, thresholds=thresholds)
+
+
+def _compared(judged: Judgement, rival: Judgement, answered: Answers) -> Comparison:
+    return Comparison(answered.version, rival.accuracy, paired(judged.hits, rival.hits))
+
+
+def _remarks(rows: Rows, judged: Judgement, manifest: Manifest | None) -> Iterator[str]:
     """What a person should know about these figures."""
-    notes = []
-    known_labels = set(answers.labels)
-    unknown = [label for label in rows.labels if label not in known_labels]
+    unknown = int((~judged.in_scope).sum())
     if unknown:
-        names = ", ".join(repr(label) for label in sorted(set(unknown))[:5])
-        notes.append(f"{len(unknown)} rows have labels that the head does not know, and count as wrong: {names}")
-    if order.repository:
-        known = {version.number: version.manifest for version in versions.versions(order.repository, order.head)}
-        manifest = known.get(answers.version)
-        if manifest and rows.sha256 in (manifest.data_sha256, manifest.training.get("dev_sha256")):
-            notes.append(f"version {answers.version} was trained on this very file: these figures say little about new texts")
-    return notes
+        labels = [label for label, known in zip(judged.labels, judged.known, strict=True) if not known]
+        names = ", ".join(map(repr, labels[:5])) + (", …" if len(labels) > 5 else "")
+        yield f"{unknown} rows have labels that the head does not know, and count as wrong: {names}"
+    if manifest and rows.sha256 in (manifest.data_sha256, manifest.training.get("dev_sha256")):
+        yield f"version {manifest.version} was trained on this very file: these figures say little about new texts"
+
+
+def _about_stable(order: Order, contenders: Contenders, rival: Answers | TwoHopError | None) -> Iterator[str]:
+    if isinstance(rival, TwoHopError):
+        yield f"stable version {contenders.stable_version} could not be asked, so there is no comparison: {rival.message}"
+    elif rival is None and order.no_worse:
+        yield f"version {contenders.version} is the stable one, or none is: there is nothing that it could be worse than"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from head_service.evaluation.intervals import Paired
 from twohop.errors import InvalidInput
 
-AT_LEAST = ("accuracy", "macro_f1")
+AT_LEAST = ("accuracy", "macro_f1", "precision", "coverage")
 AT_MOST = ("calibration_error",)
+NO_WORSE = "no-worse-than stable"
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,8 @@ def parse(text: str) -> Requirement:
 
 def failed(requirements: Sequence[Requirement], figures: Mapping[str, float]) -> list[str]:
     return [str(requirement) for requirement in requirements if not requirement.is_met(figures)]
+
+
+def is_worse(comparison: Paired) -> bool:
+    """`--no-worse-than stable`: the paired test (McNemar, exact, 5 %) finds that the stable version answers better."""
+    return comparison.verdict == "worse"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,15 +38,46 @@ def macro_f1(truth: Classes, predicted: Classes) -> float:
     return float(np.mean(scores))
 
 
+@dataclass(frozen=True)
+class Bin:
+    """Answers whose scores lie in one interval (low, high]: how many, their mean score, and how many of them are right."""
+
+    low: float
+    high: float
+    rows: int
+    mean_score: float
+    right: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.rows
+
+
+def reliability(scores: Floats, hit: npt.NDArray[np.bool_]) -> Iterator[Bin]:
+    """15 bins of equal width; those without rows are left out."""
+    places = np.clip(np.ceil(scores * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    rows = np.bincount(places, minlength=CALIBRATION_BINS)
+    sums = np.bincount(places, weights=scores, minlength=CALIBRATION_BINS)
+    right = np.bincount(places, weights=hit, minlength=CALIBRATION_BINS)
+    for at in np.flatnonzero(rows):
+        low, high = at / CALIBRATION_BINS, (at + 1) / CALIBRATION_BINS
+        yield Bin(low, high, int(rows[at]), float(sums[at] / rows[at]), int(right[at]))
+
+
 def calibration_error(scores: Floats, hit: npt.NDArray[np.bool_]) -> float:
     """Expected calibration error: |confidence - accuracy| in 15 bins of equal width, weighted by rows.
     Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3."""
-    bins = np.clip(np.ceil(scores * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
-    gaps = [abs(float(scores[bins == at].mean()) - float(hit[bins == at].mean())) * np.mean(bins == at) for at in np.unique(bins)]
-    return float(sum(gaps))
+    return float(sum(abs(each.mean_score - each.accuracy) * each.rows for each in reliability(scores, hit)) / max(1, len(scores)))
 
 
 def cross_entropy(truth: Classes, probabilities: Floats) -> float:
     """Mean negative log-likelihood of the true class, in nats."""
     likelihood = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     return float(-np.log(np.maximum(likelihood, 1e-30)).mean())
+
+
+def auroc(high: Floats, low: Floats) -> float:
+    """How often a number of `high` is above one of `low` (ties count half): 0.5 is chance. Mann & Whitney 1947."""
+    ordered = np.sort(low)
+    below = np.searchsorted(ordered, high, "left") + np.searchsorted(ordered, high, "right")
+    return float(below.mean() / (2 * len(low)))
