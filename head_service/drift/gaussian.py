@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from head_service.training.heads.material import Matrix
+
 MOST_ROWS = 8192            # more vectors would not move the axes
 MOST_AXES = 64
 AXES_BYTES = 64 * 1024      # a profile stays below 100 kB, however long the vectors are
@@ -44,7 +46,7 @@ class Gaussian:
         return np.asarray(np.sqrt(squared), np.float32)
 
 
-def fit(vectors: Floats) -> Gaussian:
+def fit(vectors: Matrix) -> Gaussian:
     """vectors [N, D], N at least 1; a map on disk is fine: MOST_ROWS rows, evenly spread, are read."""
     from scipy.linalg import eigh
 
@@ -63,8 +65,8 @@ def fit(vectors: Floats) -> Gaussian:
     return Gaussian(mean.astype(np.float32), axes.astype(np.float16), deviations, rest)
 
 
-def spread(rows: Floats) -> npt.NDArray[np.float32]:
-    """At most MOST_ROWS of the rows [N, …], evenly spaced, in memory."""
+def spread(rows: Matrix) -> npt.NDArray[np.float32]:
+    """At most MOST_ROWS of the rows [N, D], evenly spaced, in memory."""
     return np.asarray(rows[evenly(len(rows))], np.float32)
 
 

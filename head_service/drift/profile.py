@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from head_service.drift import gaussian
 from head_service.drift.gaussian import Floats, Gaussian
 from head_service.repository.layout import PROFILE
+from head_service.training.heads.material import Matrix, Tokens
 from twohop.errors import Failed, NotFound
 from twohop_service import durable
 
@@ -39,7 +39,7 @@ class Profile:
 
 
 def profile(
-    vectors: Floats, validation_vectors: Floats, validation_scores: Floats, labels: Sequence[str], *, multi_label: bool = False
+    vectors: Matrix, validation_vectors: Matrix, validation_scores: Floats, labels: Sequence[str], *, multi_label: bool = False
 ) -> Profile:
     """`vectors` [N, D] of the training rows, `validation_vectors` [V, D] of rows that the head was not trained on: of a token
     encoder the mean of each text (`token_means`). `validation_scores` [V, C]: as the served head would give them, for its C
@@ -64,13 +64,13 @@ def count_labels(scores: Floats, multi_label: bool) -> npt.NDArray[np.int64]:
     return np.bincount(scores.argmax(1), minlength=scores.shape[1]).astype(np.int64)
 
 
-def token_means(flat: Floats, offsets: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32]:
-    """Text i has the token vectors flat[offsets[i]:offsets[i + 1]] of flat [sum T, D]: the mean of each text, [N, D]. Of many
-    texts some, evenly spread, so that vectors on disk may be larger than memory."""
-    chosen = gaussian.evenly(len(offsets) - 1)
-    means = np.empty((len(chosen), flat.shape[1]), np.float32)
+def token_means(tokens: Tokens) -> npt.NDArray[np.float32]:
+    """The mean of each text's token vectors, [N, D]; of many texts some, evenly spread, so that vectors on disk may be larger
+    than memory."""
+    chosen = gaussian.evenly(len(tokens.offsets) - 1)
+    means = np.empty((len(chosen), tokens.flat.shape[1]), np.float32)
     for row, text in enumerate(chosen):
-        means[row] = flat[offsets[text] : offsets[text + 1]].mean(0, dtype=np.float32)
+        means[row] = tokens.flat[int(tokens.offsets[text]) : int(tokens.offsets[text + 1])].mean(0, dtype=np.float32)
     return means
 
 

@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from head_service.drift.profile import Profile, profile, token_means
 from head_service.progress import Progress
 from head_service.training import fitting, materials
 from head_service.training.figures import Validated, validated
 from head_service.training.heads.kinds import Kind
-from head_service.training.heads.material import Material
+from head_service.training.heads.material import Material, Matrix, vector_matrix
 from head_service.training.heads.trained import Trained
 from head_service.training.materials import ClassWeights
 from head_service.training.rows import Split
@@ -66,6 +67,16 @@ class Workshop:
         judged = validated(fitted.logits, fitted.targets, parts.labels, choices.precision, choices.seed)
         return Attempt(candidate, fitted.trained, judged, time.monotonic() - begun)
 
+    def profile(self, attempt: Attempt) -> Profile:
+        """What its version keeps of the training, for `drift`."""
+        parts, material = self._parts, self._materials[attempt.candidate.encoder.name]
+        train = held = material  # with folds each row was held back once
+        if not self._choices.folds:
+            train = materials.between(material, 0, parts.train_count)
+            held = materials.between(material, parts.train_count, len(material))
+        scores, several = attempt.validated.scores, parts.multi_label
+        return profile(_mean_vectors(train), _mean_vectors(held), scores, parts.labels, multi_label=several)
+
     def _material(self, encoder: Encoder, progress: Progress) -> Material:
         if encoder.name not in self._materials:
             found = materials.embedded(
@@ -74,3 +85,10 @@ class Workshop:
             self.embedded, self.reused = self.embedded + found.embedded, self.reused + found.reused
             self._materials[encoder.name] = found.material
         return self._materials[encoder.name]
+
+
+def _mean_vectors(material: Material) -> Matrix:
+    """[N, D]; of tokens the mean of each text, for some of many texts."""
+    if material.tokens is not None:
+        return token_means(material.tokens)
+    return vector_matrix(material)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from head_service.drift import profile
 from head_service.progress import progress
 from head_service.repository.drafts import draft
 from head_service.repository.manifest import EncoderIdentity, Manifest
@@ -70,6 +71,8 @@ def train(order: Order, client: EmbeddingClient) -> Outcome:
         attempt, choice = make(order, listed, client.encoder, workshop)
         manifest = describe(order, rows, dev, parts, attempt, choice)
         write(folder, attempt, manifest)
+        with durable.explained("write", folder):
+            profile.write(folder, workshop.profile(attempt))
         published = publish(order.repository, folder, manifest, promote=order.promote, serve_root=order.serve_root)
     return Outcome(
         manifest=manifest.numbered(published.version),

@@ -47,7 +47,7 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base"
 COMMANDS = {
     "twohop.cli": ["classify", "embed", "status"],
     "embedding_service.cli": ["serve", "encode", "convert", "fingerprint", "bench"],
-    "head_service.cli": ["train", "evaluate", "versions", "promote", "rollback", "prune", "serve", "gateway"],
+    "head_service.cli": ["train", "evaluate", "versions", "promote", "rollback", "prune", "drift", "serve", "gateway"],
 }
 HEAVY = ["openvino", "tensorflow", "keras", "torch", "nncf", "pyarrow", "sklearn", "grpc", "numpy", "fastapi", "uvicorn"]
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from head_service.drift import gaussian, profile
+from head_service.training.heads.material import Tokens
 from twohop.errors import Failed, NotFound
 
 
@@ -17,7 +18,7 @@ def vectors(rows: int, dimension: int = 24, seed: int = 0) -> npt.NDArray[np.flo
     generator = np.random.default_rng(seed)
     turned = np.linalg.qr(np.random.default_rng(99).normal(size=(dimension, dimension)))[0]
     mixed = np.linspace(2, 0.1, dimension)[:, None] * turned
-    return (generator.normal(size=(rows, dimension)) @ mixed + 3).astype(np.float32)
+    return np.asarray(generator.normal(size=(rows, dimension)) @ mixed + 3, np.float32)
 
 
 def scores(rows: int, classes: int = 3) -> npt.NDArray[np.float32]:
@@ -91,7 +92,7 @@ def test_labels_are_counted_once_a_text_or_each_that_is_likely() -> None:
 
 def test_token_vectors_are_averaged_per_text() -> None:
     flat = np.array([[1, 0], [3, 0], [0, 5]], np.float16)
-    assert profile.token_means(flat, np.array([0, 2, 3])).tolist() == [[2, 0], [0, 5]]
+    assert profile.token_means(Tokens(flat, np.array([0, 2, 3]))).tolist() == [[2, 0], [0, 5]]
 
 
 def test_a_version_without_a_profile_or_with_a_damaged_one_says_so(tmp_path: Path) -> None:
