@@ -64,7 +64,7 @@ class Workshop:
         parts, choices = self._parts, self._choices
         material = self._material(candidate.encoder, progress)
         fitted = fitting.fit(candidate.kind, material, parts, choices.folds, choices.seed, self._folder, progress)
-        judged = validated(fitted.logits, fitted.targets, parts.labels, choices.precision, choices.seed)
+        judged = validated(fitted.logits, fitted.targets, parts.labels, choices.precision)
         return Attempt(candidate, fitted.trained, judged, time.monotonic() - begun)
 
     def profile(self, attempt: Attempt) -> Profile:

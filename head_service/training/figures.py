@@ -28,12 +28,12 @@ class Validated:
 
 
 def validated(
-    logits: npt.NDArray[np.floating], targets: npt.NDArray[Any], labels: Sequence[str], precision: float | None, seed: int
+    logits: npt.NDArray[np.floating], targets: npt.NDArray[Any], labels: Sequence[str], precision: float | None
 ) -> Validated:
     """logits [V, C] of rows not trained on; targets int [V], or 0 and 1 [V, C] for several labels. `precision`: what the
     answers must reach, by abstaining from others."""
     multi_label = targets.ndim == 2
-    calibration = calibrated(logits, targets, seed)
+    calibration = calibrated(logits, targets)
     scores = Answering(calibration.temperature, None, multi_label).scores(logits)
     found = _several(scores, targets) if multi_label else _single(scores, targets)
     thresholds = None

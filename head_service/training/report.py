@@ -91,10 +91,10 @@ def _validation(outcome: Outcome) -> Iterator[str]:
         f"calibration error {figures['calibration_error']:.4f}; then trained on all rows"
     )
     calibration = judged.calibration
-    kept = "kept" if calibration.temperature != 1 else "not kept"
+    kept = "kept" if calibration.temperature != 1 else "left out"
     yield (
-        f"temperature {calibration.fitted:.3f}, {kept}: on rows it was not fitted on it saves "
-        f"{calibration.gain:.4f} +-{calibration.gain_error:.4f} of cross-entropy"
+        f"temperature {calibration.fitted:.3f} {kept}: it saves {calibration.gain:.4f} of cross-entropy, "
+        f"where {calibration.gain_needed:.4f} show that it helps"
     )
     if judged.thresholds:
         yield (
