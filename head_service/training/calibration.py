@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from head_service.evaluation import metrics
+from head_service.training.answering import WARM, Answering
+
 COLDEST, HOTTEST = 0.1, 10.0
+SHARPEST = 50.0
+# Of calibration error that a sharpness may cost.
+BEARABLE = 0.01
 # What a temperature must save in all, in nats: by chance alone it saves more once in twenty times (the likelihood-ratio
 # test, chi-squared 3.84 / 2). One that chance suggests moves scores the wrong way as often as the right one.
 NEEDED_NATS = 1.92
@@ -21,12 +27,13 @@ Targets = npt.NDArray[Any]
 @dataclass(frozen=True)
 class Calibration:
     """`temperature` is the `fitted` one where it helped, else 1. `gain`: the cross-entropy (nats a row) that the fitted one
-    saves, and `gain_needed`, what it must save to be kept."""
+    saves, and `gain_needed`, what it must save to be kept. `sharpness`: see `Answering`."""
 
     temperature: float
     fitted: float
     gain: float
     gain_needed: float
+    sharpness: float | None
 
     def document(self) -> dict[str, float]:
         """Plain values for head.json."""
@@ -43,7 +50,29 @@ def calibrated(logits: Logits, targets: Targets) -> Calibration:
 
     found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-4})
     fitted, gain, needed = float(np.exp(found.x)), loss(0.0) - float(found.fun), NEEDED_NATS / len(logits)
-    return Calibration(fitted if gain > needed else 1.0, fitted, gain, needed)
+    temperature = fitted if gain > needed else 1.0
+    sharpness = None
+    if targets.ndim == 1 and logits.shape[1] > 2 and temperature < WARM:
+        sharpness = _sharpness(logits, targets, temperature)
+    return Calibration(temperature, fitted, gain, needed, sharpness)
+
+
+def _sharpness(logits: Logits, targets: Targets, temperature: float) -> float | None:
+    """With which the best scores are on average what they are at `temperature`; None where they then mean less."""
+    from scipy.optimize import brentq
+
+    def best(sharpness: float | None) -> npt.NDArray[np.float32]:
+        return np.asarray(Answering(temperature, sharpness=sharpness).scores(logits).max(1))
+
+    def gap(sharpness: float) -> float:
+        return float(best(sharpness).mean() - plain.mean())
+
+    plain, hits = best(None), logits.argmax(1) == targets
+    if not gap(1.0) < 0 < gap(SHARPEST):
+        return None
+    found = float(brentq(gap, 1.0, SHARPEST, xtol=1e-4))
+    worse = metrics.calibration_error(best(found), hits) - metrics.calibration_error(plain, hits)
+    return found if worse <= BEARABLE else None
 
 
 def _losses(logits: Logits, targets: Targets, temperature: float) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from head_service.repository.layout import EXTRA, WARMUP
-from head_service.training.answering import MULTI_LABEL_THRESHOLD, Answering
+from head_service.training.answering import MULTI_LABEL_THRESHOLD, WARM, Answering
 from head_service.training.heads.runtime import tensorflow
 from head_service.training.heads.trained import Model
 from twohop.wire import tfserving_pb2 as wire
@@ -66,7 +66,10 @@ def _answers(logits: Any, answering: Answering, names: Any) -> dict[str, Any]:
     """What `Answering` says, as the contract's outputs. logits [B, C], names string [C]."""
     tf = tensorflow()
     scaled = logits / answering.temperature if answering.temperature != 1 else logits
-    scores = tf.sigmoid(scaled) if answering.multi_label else tf.nn.softmax(scaled)  # [B, C]
+    if answering.multi_label:
+        scores = tf.sigmoid(scaled)  # [B, C]
+    else:
+        scores = tf.nn.softmax(scaled) if answering.sharpness is None else _sharpened(logits, scaled, answering.sharpness)
     labels = tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1])  # [B, C]
     if answering.thresholds is None and not answering.multi_label:
         best, score = tf.argmax(scores, axis=1), tf.reduce_max(scores, axis=1)  # [B], [B]
@@ -83,6 +86,20 @@ def _answers(logits: Any, answering: Answering, names: Any) -> dict[str, Any]:
         "scores": scores,
         "labels": labels,
     }
+
+
+def _sharpened(logits: Any, scaled: Any, sharpness: float) -> Any:
+    """Scores as `Answering.scores` makes them with a sharpness. [B, C] each."""
+    tf = tensorflow()
+    count = logits.shape[1]
+    is_best = tf.one_hot(tf.argmax(logits, axis=1), count, on_value=True, off_value=False)
+    warm = logits / WARM
+    others = [tf.where(is_best, -1e30, some) for some in (scaled, warm)]
+    odds = tf.reduce_max(warm, axis=1) - tf.reduce_logsumexp(others[1], axis=1)  # [B]
+    score = tf.sigmoid(sharpness * odds + (sharpness - 1) * np.log(count - 1))[:, tf.newaxis]  # [B, 1]
+    rest = tf.nn.softmax(others[0])
+    rest = tf.where(score > (1 - score) * tf.reduce_max(rest, axis=1, keepdims=True), rest, tf.nn.softmax(others[1]))
+    return tf.where(is_best, score, (1 - score) * rest)
 
 
 def _warmups(head: str, signatures: Sequence[str], model: Model, dimension: int) -> Iterator[wire.PredictRequest]:

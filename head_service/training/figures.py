@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,14 +34,15 @@ def validated(
     answers must reach, by abstaining from others."""
     multi_label = targets.ndim == 2
     calibration = calibrated(logits, targets)
-    scores = Answering(calibration.temperature, None, multi_label).scores(logits)
+    answering = Answering(calibration.temperature, None, multi_label, calibration.sharpness)
+    scores = answering.scores(logits)
     found = _several(scores, targets) if multi_label else _single(scores, targets)
     thresholds = None
     if precision is not None:
         thresholds = for_precision(scores, targets, precision, labels)
         found |= {"coverage": thresholds.coverage, "precision": thresholds.precision}
-    values = None if thresholds is None else thresholds.values
-    return Validated(Answering(calibration.temperature, values, multi_label), scores, calibration, thresholds, found)
+        answering = replace(answering, thresholds=thresholds.values)
+    return Validated(answering, scores, calibration, thresholds, found)
 
 
 def _single(scores: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[str, float]:
