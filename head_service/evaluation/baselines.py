@@ -72,6 +72,7 @@ def fitted(features: Features, truth: npt.NDArray[np.str_], strength: float) -> 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")  # few rows of many labels: that is so
         # Each from zero: started from the fit before, it stops early, and is a weaker baseline than it can be.
         return LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(features, truth)
 

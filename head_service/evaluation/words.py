@@ -9,6 +9,8 @@ from head_service.evaluation.intervals import Paired
 from head_service.evaluation.learning_curve import Curve
 from head_service.evaluation.selective import OutOfScope, Point
 
+LITTLE = 0.005  # half a point
+
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
@@ -31,7 +33,7 @@ def compared(paired: Paired, other: str) -> str:
         f"Right on {paired.gained:,} rows where {other} is wrong, and wrong on {paired.lost:,} where it is right: "
         f"{points(paired.difference)} points (95 % interval {points(low)} to {points(high)})."
     )
-    odds = f"McNemar's exact test, p = {_probability(paired.p_value)}"
+    odds = f"McNemar's exact test, p {_probability(paired.p_value)}"
     if paired.verdict != "no difference seen":
         return f"{counted} It is {paired.verdict}: chance alone seldom gives as much ({odds})."
     return f"{counted} That may be chance ({odds})."
@@ -47,21 +49,20 @@ def blind_spot(paired: Paired) -> str:
 
 def learned(curve: Curve) -> str:
     now, (low, high) = curve.points[-1], curve.likely_gain
-    low, high = max(0.0, low), max(0.0, high)
     spoken = (
         f"With {curve.doubled:,} training rows in place of {now.rows:,}, a logistic regression would be right on about "
         f"{percent(curve.expected)}: {points(curve.gain)} points, likely {points(low)} to {points(high)}."
     )
-    if high < 0.005:
-        return f"{spoken} More of the same data brings next to nothing: better labels, or another kind of head, may."
-    if curve.gain < 0.005:
-        return f"{spoken} More of the same data would bring little."
-    return f"{spoken} More data is worth having."
+    if high < LITTLE:
+        return f"{spoken} More of the same data would bring next to nothing: better labels may, or another kind of head."
+    if low > 0 and curve.gain >= LITTLE:
+        return f"{spoken} More data is worth having."
+    return f"{spoken} Whether more of the same data would help is not sure."
 
 
 CURVE_CAVEAT = (
-    "Extrapolated: it takes errors to go on falling as they did, and new rows to be like these. The range covers the chance in "
-    "which rows the test file has, and lines through all shares or the last two. A head of another kind may gain more or less."
+    "Extrapolated: errors are taken to go on falling, more slowly than so far, and new rows to be like these. In nine "
+    "of ten cases the range should hold; it allows for chance in which rows the files have. Another kind of head may gain otherwise."
 )
 
 
@@ -89,4 +90,4 @@ def strangers(found: OutOfScope) -> str:
 
 
 def _probability(value: float) -> str:
-    return f"{value:.2g}" if value >= 0.0001 else "less than 0.0001"
+    return f"= {value:.2g}" if value >= 0.0001 else "< 0.0001"

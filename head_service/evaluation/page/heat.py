@@ -11,8 +11,9 @@ import numpy.typing as npt
 from head_service.evaluation.page.markup import Markup, element
 
 MOST_NUMBERED = 16
-CELL, NAME, HEADER = 36, 132, 112
-LETTERS = 18
+CELL, NAME, HEADER = 36, 164, 128
+LETTERS = 22
+SMALLEST = 0.72  # of its size: a narrower screen scrolls
 OVERVIEW = 600
 DARK = 0.55
 
@@ -40,10 +41,11 @@ def numbered(labels: Sequence[str], counts: Counts, places: Sequence[int]) -> Ma
         names.append(element("text", full, short, transform=turned))
     side = CELL * len(places)
     frame = element("rect", x=NAME, y=HEADER, width=side, height=side, class_="frame")
-    right = NAME + side + 60
+    right = NAME + side + 76
+    size = f"width:min(100%,{right}px);min-width:{round(SMALLEST * right)}px"
     return element(
         "svg", element("title", f"Confusion of {len(places)} labels; rows are true, columns given"), frame, *names, *cells,
-        viewBox=f"0 0 {right} {HEADER + side + 4}", role="img", class_="heat", style=f"width:{right}px",
+        viewBox=f"0 0 {right} {HEADER + side + 4}", role="img", class_="heat", style=size,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from head_service.evaluation.selective import Point
 
 QUARTERS = [(at / 4, f"{25 * at} %") for at in range(5)]
 ROW_HEIGHT, NAME_WIDTH, STRIP_WIDTH = 30, 190, 560
+WIDEST = 0.25  # below the head
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,12 @@ def learning(curve: Curve) -> Markup:
 
 
 def strip(rivals: Sequence[Rival], rows: int) -> Markup:
-    """Accuracies below each other, each with its interval."""
+    """Accuracies below each other, each with its interval. One far below the head is an arrow at the edge, so that the
+    others can be told apart."""
     bounds = [wilson(rival.right, rows) for rival in rivals]
-    scale = shares("", max(0.0, min(low for low, _ in bounds) - 0.01), min(1.0, max(high for _, high in bounds) + 0.01))
+    floor = max(0.0, rivals[0].right / rows - WIDEST)
+    low = max(floor, min(low for low, _ in bounds) - 0.01)
+    scale = shares("", low, min(1.0, max(high for _, high in bounds) + 0.01))
     bottom, width = ROW_HEIGHT * len(rivals), STRIP_WIDTH - NAME_WIDTH - 70
 
     def across(value: float) -> float:
@@ -92,10 +96,13 @@ def strip(rivals: Sequence[Rival], rows: int) -> Markup:
     for place, (rival, (low, high)) in enumerate(zip(rivals, bounds, strict=True)):
         y, share = ROW_HEIGHT * place + ROW_HEIGHT / 2, rival.right / rows
         dot, strong = ("mark", "strong") if rival.is_head else ("other", None)
+        lines.append(element("text", rival.name, x=0, y=y + 4, class_=strong))
+        if share < scale.low:
+            lines.append(element("text", "◂", x=NAME_WIDTH, y=y + 5, class_=dot))
+        else:
+            lines.append(element("line", x1=across(max(low, scale.low)), x2=across(high), y1=y, y2=y, class_="whisker"))
+            lines.append(element("circle", cx=across(share), cy=y, r=5, class_=dot))
         lines += [
-            element("text", rival.name, x=0, y=y + 4, class_=strong),
-            element("line", x1=across(low), x2=across(high), y1=y, y2=y, class_="whisker"),
-            element("circle", cx=across(share), cy=y, r=5, class_=dot),
             element("text", words.percent(share), x=STRIP_WIDTH, y=y + 4, text_anchor="end", class_=strong),
         ]
     told = "; ".join(f"{rival.name} {words.percent(rival.right / rows)}" for rival in rivals)
