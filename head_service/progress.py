@@ -61,7 +61,7 @@ def _lines(what: str, total: int, unit: str) -> Advance:
         nonlocal told, done
         done += count
         now = time.monotonic()
-        if now - told >= LINE_EVERY_S:
+        if done and now - told >= LINE_EVERY_S:
             told = now
             rate = done / (now - begun)
             left_s = (total - done) / rate

@@ -191,3 +191,15 @@ def test_auto_makes_do_with_one_encoder(monkeypatch: pytest.MonkeyPatch, name: s
         auto.choose(OFFERED, "gone", bench.attempt, progress, minutes=10)
     with pytest.raises(NotFound, match="lists no encoder"):
         auto.choose(listed(), "", bench.attempt, progress, minutes=10)
+
+
+def test_a_step_of_which_nothing_is_done_yet_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("head_service.progress.time.monotonic", lambda: now[0])
+    with progress("fitting", 100, unit="%") as advance:
+        for seconds, steps in ((60.0, 0), (100.0, 50)):
+            now[0] = seconds
+            advance(steps)
+    assert capsys.readouterr().err == "fitting: 50 of 100 %, 0.5/s, 100 s left\n"
