@@ -7,7 +7,7 @@ rows counts; training on all rows then ends after the same epoch. Every draw com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ from head_service.training.heads.trained import Trial
 MEMBERS = 3
 BATCH_ROWS = 64
 READING_ROWS = 256
-PATIENCE = 2  # epochs that improve nothing
+FEWEST_STEPS, MOST_STEPS = 500, 30_000
+PATIENCE = 0.25  # of the planned epochs, but two at least, may improve nothing
 LENGTH_JITTER = 6  # tokens; batches are of texts of about one length, so that little is padding
 ADAM = 0.9, 0.999, 1e-7  # decay of the mean, of the square; smallest divisor
 
@@ -41,11 +42,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to descend. `rate` is the first learning rate, `decay` AdamW's of the weights; `epochs` those planned."""
+    """How to descend: the first learning rate, how often all rows are seen, and AdamW's decay of the weights."""
 
     rate: float
     epochs: int
     decay: float = 0.01
+
+    def fitting(self, rows: int) -> Plan:
+        """The same for so many rows: few are seen more often, very many less, as what counts are steps."""
+        steps = -(-rows // BATCH_ROWS)
+        return replace(self, epochs=max(1, min(max(self.epochs, FEWEST_STEPS // steps), MOST_STEPS // steps)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +69,16 @@ def descend(
 ) -> tuple[Weights, Course, list[Trial]]:
     """Tries each plan, then trains on all rows by the best. Gives the weights, the best course, and how each plan did;
     `advance` is told of a hundred steps in all."""
+    plans = [plan.fitting(len(train)) for plan in plans]
     planned = sum(plan.epochs for plan in plans)
     told = Portion(advance, 100, planned + max(plan.epochs for plan in plans))
+    descent = _Descent(network, seed)
     courses = []
     for done, plan in enumerate(plans, 1):
-        courses.append(_course(network, plan, train, validation, seed, told))
+        courses.append(_course(descent, plan, train, validation, told))
         told.reach(sum(plan.epochs for plan in plans[:done]))
     best = min(courses, key=lambda course: course.trial.cross_entropy)
-    descent = _Descent(network, best.plan, joined(train, validation), seed)
+    descent.begin(best.plan, joined(train, validation))
     for _ in range(best.epoch):
         descent.epoch()
         told()
@@ -78,11 +86,9 @@ def descend(
     return descent.weights(), best, [course.trial for course in courses]
 
 
-def _course(
-    network: Network, plan: Plan, train: Material, validation: Material, seed: int, told: Callable[[], None]
-) -> Course:
+def _course(descent: _Descent, plan: Plan, train: Material, validation: Material, told: Callable[[], None]) -> Course:
     """Until the planned epochs are over, or validation has not improved for some."""
-    descent = _Descent(network, plan, train, seed)
+    descent.begin(plan, train)
     best: Course | None = None
     for epoch in range(1, plan.epochs + 1):
         descent.epoch()
@@ -91,7 +97,7 @@ def _course(
         new = objective.trial({"rate": plan.rate, "epochs": epoch}, logits, validation)
         if best is None or new.cross_entropy < best.trial.cross_entropy:
             best = Course(plan, epoch, logits, new)
-        elif epoch - best.epoch >= PATIENCE:
+        elif epoch - best.epoch >= max(2, PATIENCE * plan.epochs):
             break
     assert best is not None
     return best
@@ -114,15 +120,23 @@ def dropout(x: Any, rate: float, noise: Any) -> Any:
 
 
 class _Descent:
-    def __init__(self, network: Network, plan: Plan, rows: Material, seed: int) -> None:
+    """A network's weights on their way; `begin` puts them back to where `seed` draws them."""
+
+    def __init__(self, network: Network, seed: int) -> None:
         tf = tensorflow()
-        self._network, self._plan, self._rows = network, plan, rows
-        self._generator = np.random.default_rng(seed)
-        self._seed, self._steps_done = seed, 0
-        self._variables = {name: tf.Variable(array) for name, array in network.initial(self._generator).items()}
+        self._network, self._seed = network, seed
+        self._variables = {name: tf.Variable(array) for name, array in network.initial(np.random.default_rng(seed)).items()}
         self._moments = {name: (_zeros_like(it), _zeros_like(it)) for name, it in self._variables.items()}
         self._step = tf.function(self._one_step, reduce_retracing=True, autograph=False)
         self._read = tf.function(self._mean_logits, reduce_retracing=True, autograph=False)
+
+    def begin(self, plan: Plan, rows: Material) -> None:
+        self._plan, self._rows, self._steps_done = plan, rows, 0
+        self._generator = np.random.default_rng(self._seed)
+        for name, array in self._network.initial(self._generator).items():
+            self._variables[name].assign(array)
+            for moment in self._moments[name]:
+                moment.assign(np.zeros_like(array))
 
     def epoch(self) -> None:
         batches = list(_batches(self._rows, BATCH_ROWS, self._generator))

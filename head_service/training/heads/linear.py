@@ -47,7 +47,7 @@ def fit(
     """See kinds.Kind. Nothing here is drawn by `seed`."""
     best, layer, trials = _choose(train, validation, classes, multi_label, advance)
     penalty = best.settings["penalty"]
-    final = _Problem(joined(train, validation), classes).minimise(penalty, start=layer)
+    final = Problem(joined(train, validation), classes).minimise(penalty, start=layer)
     advance(STEP)
     return Trained(model(final), layer.logits(validation), {"penalty": penalty}, trials)
 
@@ -66,7 +66,7 @@ def _choose(
     train: Material, validation: Material, classes: int, multi_label: bool, advance: Callable[[int], None]
 ) -> tuple[Trial, Layer, list[Trial]]:
     """Stops once weaker penalties improve neither accuracy nor cross-entropy, twice in a row."""
-    problem = _Problem(train, classes)
+    problem = Problem(train, classes)
     layer = Layer(np.zeros((problem.dimension, classes)), np.zeros(classes))
     best: tuple[Trial, Layer] | None = None
     trials: list[Trial] = []
@@ -89,7 +89,7 @@ def _choose(
     return *best, trials
 
 
-class _Problem:
+class Problem:
     """The rows, ready to be fitted for one penalty after another."""
 
     def __init__(self, rows: Material, classes: int) -> None:
