@@ -70,6 +70,10 @@ compare: setup ## plans 1, 3 and 4 beside the article's numbers (ARGS="--texts 1
 peers: setup ## hop 1 beside sentence-transformers in FastAPI and infinity (ARGS="--quick"); results in loadtest/results
 	@$(RUN) -m loadtest.peers $(ARGS)
 
+.PHONY: head-costs
+head-costs: setup ## hop 2 alone, by kind of head: milliseconds and bytes (ARGS="--texts 300"); results in loadtest/results
+	@$(RUN) -m loadtest.head_costs $(ARGS)
+
 .PHONY: test
 test: setup ## every test: unit, contract, e2e, chaos (ARGS="-k name")
 	@$(RUN) -m pytest $(ARGS)
