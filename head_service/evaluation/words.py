@@ -62,7 +62,7 @@ def learned(curve: Curve) -> str:
 
 CURVE_CAVEAT = (
     "Extrapolated: errors are taken to go on falling, more slowly than so far, and new rows to be like these. In nine "
-    "of ten cases the range should hold; it allows for chance in which rows the files have. Another kind of head may gain otherwise."
+    "of ten cases the range should hold; it allows for chance in which rows the files have. Another kind of head may gain more."
 )
 
 

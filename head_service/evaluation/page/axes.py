@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from head_service.evaluation.page.markup import Markup, element, together
 
 WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 22, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 46
 
 
 @dataclass(frozen=True)

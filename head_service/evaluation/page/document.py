@@ -34,8 +34,8 @@ def html(found: Evaluation) -> str:
 def _header(found: Evaluation) -> Markup:
     judged = found.judgement
     right = int(judged.hits.sum())
-    told = f"Right on {right:,} of {len(judged):,} texts: {words.percent(right / len(judged))}, and for texts like these between "
-    told += f"{words.interval(wilson(right, len(judged)))}. Measured through both hops, as callers get its answers."
+    told = f"Right on {right:,} of {len(judged):,} texts: {words.percent(right / len(judged))}; on other texts like these, "
+    told += f"likely on {words.interval(wilson(right, len(judged)))}. Measured through both hops, as callers get its answers."
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     name = element("h1", f"{found.head} ", element("span", f"version {found.version}"))
     above = element("p", f"{when} · {found.rows.path.name}", class_="when")

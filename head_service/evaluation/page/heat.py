@@ -11,8 +11,8 @@ import numpy.typing as npt
 from head_service.evaluation.page.markup import Markup, element
 
 MOST_NUMBERED = 16
-CELL, NAME, HEADER = 36, 164, 128
-LETTERS = 22
+CELL, LETTERS = 36, 22
+LETTER_WIDTH, TURNED_HEIGHT = 7, 6  # at most, as names stand: along, and turned
 SMALLEST = 0.72  # of its size: a narrower screen scrolls
 OVERVIEW = 600
 DARK = 0.55
@@ -31,21 +31,23 @@ def busiest(counts: Counts) -> list[int]:
 def numbered(labels: Sequence[str], counts: Counts, places: Sequence[int]) -> Markup:
     """Those labels against each other. Colour says what share of the true label's rows a cell has; the diagonal is right."""
     totals = np.maximum(counts.sum(1), 1)
-    cells = [_cell(labels, counts, totals, (row, true), (column, given))
+    longest = max(len(_short(labels[place])) for place in places)
+    left, top = 16 + LETTER_WIDTH * longest, 16 + TURNED_HEIGHT * longest
+    cells = [_cell(labels, counts, totals, (row, true), (column, given), (left, top))
              for row, true in enumerate(places) for column, given in enumerate(places) if counts[true, given]]  # fmt: skip
     names = []
     for at, place in enumerate(places):
         middle, full, short = at * CELL + CELL / 2, element("title", labels[place]), _short(labels[place])
-        names.append(element("text", full, short, x=NAME - 8, y=HEADER + middle + 4, text_anchor="end"))
-        turned = f"translate({NAME + middle + 4} {HEADER - 8}) rotate(-55)"
+        names.append(element("text", full, short, x=left - 8, y=top + middle + 4, text_anchor="end"))
+        turned = f"translate({left + middle + 4} {top - 8}) rotate(-55)"
         names.append(element("text", full, short, transform=turned))
     side = CELL * len(places)
-    frame = element("rect", x=NAME, y=HEADER, width=side, height=side, class_="frame")
-    right = NAME + side + 76
+    frame = element("rect", x=left, y=top, width=side, height=side, class_="frame")
+    right = left + side + round(0.6 * LETTER_WIDTH * longest)
     size = f"width:min(100%,{right}px);min-width:{round(SMALLEST * right)}px"
     return element(
         "svg", element("title", f"Confusion of {len(places)} labels; rows are true, columns given"), frame, *names, *cells,
-        viewBox=f"0 0 {right} {HEADER + side + 4}", role="img", class_="heat", style=size,
+        viewBox=f"0 0 {right} {top + side + 4}", role="img", class_="heat", style=size,
     )  # fmt: skip
 
 
@@ -70,11 +72,15 @@ def overview(labels: Sequence[str], counts: Counts) -> Markup:
     )  # fmt: skip
 
 
-def _cell(labels: Sequence[str], counts: Counts, totals: Counts, at: tuple[int, int], beside: tuple[int, int]) -> Markup:
-    (row, true), (column, given) = at, beside
+def _cell(
+    labels: Sequence[str], counts: Counts, totals: Counts, row_of: tuple[int, int], column_of: tuple[int, int],
+    corner: tuple[int, int],
+) -> Markup:  # fmt: skip
+    """`row_of` and `column_of`: where it stands, and which label that is."""
+    (row, true), (column, given) = row_of, column_of
     share = float(counts[true, given] / totals[true])
     strength = 0.12 + 0.88 * share if true == given else 0.2 + 0.8 * min(1.0, 2 * share)
-    x, y = NAME + column * CELL, HEADER + row * CELL
+    x, y = corner[0] + column * CELL, corner[1] + row * CELL
     told = f"{labels[true]} → {labels[given]}: {counts[true, given]} ({100 * share:.1f} % of its rows)"
     return element(
         "g", element("title", told),

@@ -14,7 +14,7 @@ from head_service.evaluation.page.markup import Markup, element, together
 from head_service.evaluation.selective import Point
 
 QUARTERS = [(at / 4, f"{25 * at} %") for at in range(5)]
-ROW_HEIGHT, NAME_WIDTH, STRIP_WIDTH = 30, 190, 560
+ROW_HEIGHT, NAME_WIDTH, STRIP_WIDTH = 30, 190, 480
 WIDEST = 0.25  # below the head
 
 
@@ -90,7 +90,7 @@ def strip(rivals: Sequence[Rival], rows: int) -> Markup:
             element("line", x1=across(value), x2=across(value), y1=0, y2=bottom, class_="grid"),
             element("text", word, x=across(value), y=bottom + 16, text_anchor="middle"),
         )
-        for value, word in scale.ticks
+        for value, word in scale.ticks[:: 1 + len(scale.ticks) // 6]
     ]
     lines = []
     for place, (rival, (low, high)) in enumerate(zip(rivals, bounds, strict=True)):
@@ -98,13 +98,11 @@ def strip(rivals: Sequence[Rival], rows: int) -> Markup:
         dot, strong = ("mark", "strong") if rival.is_head else ("other", None)
         lines.append(element("text", rival.name, x=0, y=y + 4, class_=strong))
         if share < scale.low:
-            lines.append(element("text", "◂", x=NAME_WIDTH, y=y + 5, class_=dot))
+            lines.append(element("text", element("title", "far below"), "◂", x=NAME_WIDTH, y=y + 5, class_=dot))
         else:
             lines.append(element("line", x1=across(max(low, scale.low)), x2=across(high), y1=y, y2=y, class_="whisker"))
             lines.append(element("circle", cx=across(share), cy=y, r=5, class_=dot))
-        lines += [
-            element("text", words.percent(share), x=STRIP_WIDTH, y=y + 4, text_anchor="end", class_=strong),
-        ]
+        lines.append(element("text", words.percent(share), x=STRIP_WIDTH, y=y + 4, text_anchor="end", class_=strong))
     told = "; ".join(f"{rival.name} {words.percent(rival.right / rows)}" for rival in rivals)
     return element("svg", element("title", f"Accuracy: {told}"), *grid, *lines,
                    viewBox=f"0 0 {STRIP_WIDTH} {bottom + 22}", role="img", class_="chart strip")  # fmt: skip
