@@ -46,7 +46,8 @@ def evaluation(count: int, *, multi_label: bool = False, abstain: bool = False, 
             [mistakes.Suspect(each, 10, 8, 1) for each in worst[:20]],
             Curve([CurvePoint(50, 0.7), CurvePoint(100, 0.75), CurvePoint(200, 0.8)], 400, 0.82, (0.8, 0.84)),
         ),
-        comparison=Comparison(1, 1.0, paired(judged.hits, np.ones(rows, bool))), requirements=["accuracy=0.9"], failed=["accuracy=0.9"], notes=[EVIL],
+        comparison=Comparison(1, 1.0, paired(judged.hits, np.ones(rows, bool))), notes=[EVIL],
+        requirements=["accuracy=0.9"], failed=["accuracy=0.9"],
     )  # fmt: skip
 
 
