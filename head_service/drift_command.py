@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +23,8 @@ from twohop.command import needs_extra
 @click.option("--texts", type=click.IntRange(1), default=5000, show_default=True, metavar="COUNT",
               help="Look at so many texts of the file at most, evenly spread.")
 @click.option("--wait", type=click.FloatRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.html",
+              help="Write it as one HTML page too, with plots.")
 @click.option("--fail-on-drift", is_flag=True, help="Exit 1 where there is drift.")
 @connection
 @json_option
@@ -34,10 +37,15 @@ def drift(**flags: Any) -> int:
     """
     from head_service.drift import report
     from head_service.drift.compare import Order, compare
+    from head_service.drift.page import html
     from twohop.embedding import EmbeddingClient
+    from twohop.errors import Failed
+    from twohop_service import durable
 
     if flags["heads"] and flags["version"]:
         raise click.UsageError("--version goes without --heads: what hop 2 serves is compared")
+    if (page := flags["page"]) and not (folder := page.absolute().parent).is_dir():
+        raise Failed(f"cannot write the page {page}: there is no folder {folder}")
     token, tls = flags["token"], tls_of(flags)
     order = Order(
         data=flags["data"],
@@ -53,5 +61,8 @@ def drift(**flags: Any) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     with EmbeddingClient(flags["encoder"], token=token, tls=tls) as client:
         found = compare(order, client)
+    if page:
+        with durable.explained("write the page", page):
+            durable.replace(page, html(found))
     answer(flags["as_json"], report.document(found), report.lines(found))
     return int(flags["fail_on_drift"] and found.verdict.drift)

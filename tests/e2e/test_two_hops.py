@@ -17,7 +17,7 @@ import pytest
 from services import EmbeddingProcess, until
 
 from deploy.ports import free_ports
-from twohop import EmbeddingClient, EncoderMismatch, HeadClient, TwoHop
+from twohop import EmbeddingClient, EncoderMismatch, HeadClient, NotFound, TwoHop
 from twohop.tensors import to_proto
 from twohop.wire import tfserving_pb2 as wire
 
@@ -181,3 +181,81 @@ def test_a_promoted_version_takes_over_without_a_failed_call_and_rollback_brings
             until(lambda version=version: client.classify(TEXTS, "mood").version == version, 60)  # each call must succeed
     roles = {entry["version"]: entry["roles"] for entry in hops.move("versions")["versions"]}
     assert roles == {1: ["stable"], 2: []}
+
+
+def test_a_canary_answers_beside_the_stable_version_under_its_own_name_until_it_is_ended(hops: Hops) -> None:
+    with TwoHop(hops.encoder, hops.heads) as client:
+        moved = hops.move("promote", "--canary", "--version", 2)["moved"]
+        assert moved == {"role": "canary", "from": None, "to": 2}
+        until(lambda: _version(client, "mood-canary") == 2, 60)
+        answers = client.classify_many(TEXTS, ["mood", "mood-canary"])
+        assert [answer.version for answer in answers.values() if not isinstance(answer, Exception)] == [1, 2]
+        until(lambda: _roles_at(hops.gateway) == {1: ["stable"], 2: ["canary"]}, 60)
+        body = {"texts": TEXTS, "heads": ["mood", "mood-canary"]}
+        reply = httpx.post(f"http://{hops.gateway}/v1/classify", json=body, timeout=30, trust_env=False).json()
+        assert {head: about["version"] for head, about in reply["heads"].items()} == {"mood": 1, "mood-canary": 2}
+        assert hops.move("rollback", "--canary")["moved"] == {"role": "canary", "from": 2, "to": None}
+        until(lambda: _version(client, "mood-canary") is None, 60)
+        assert client.classify(TEXTS, "mood").version == 1
+
+
+def _version(client: TwoHop, head: str) -> int | None:
+    try:
+        return client.classify(TEXTS, head).version
+    except NotFound:
+        return None
+
+
+def _roles_at(gateway: str) -> dict[int, list[str]]:
+    listed = httpx.get(f"http://{gateway}/v1/heads", trust_env=False).json()["heads"]
+    [mood] = [head for head in listed if head["name"] == "mood"]
+    return {version["version"]: version["roles"] for version in mood["versions"] if version["roles"]}
+
+
+def test_what_serves_survives_a_prune_and_what_is_loaded_goes_on_without_its_files(hops: Hops) -> None:
+    from head_service.model_server.session import open_model
+    from head_service.model_server.settings import SessionSettings
+
+    loaded = open_model(str(hops.repository / "mood/2"), SessionSettings(("serve",), 1, 1))
+    assert hops.move("prune", "--keep", 0)["removed"] == [2]
+    [signature] = [each for name, each in loaded.signatures.items() if name.startswith("enc-")]
+    feeds = {signature.inputs["embedding"].name: np.zeros((1, 384), np.float32)}
+    [label] = loaded.run(feeds, [signature.outputs["label"].name], 0)
+    assert label[0] in (b"negative", b"positive")
+    loaded.close()
+    with TwoHop(hops.encoder, hops.heads) as client:
+        assert client.classify(TEXTS, "mood").version == 1
+    assert [entry["version"] for entry in hops.move("versions")["versions"]] == [1]
+
+
+def test_drift_is_told_of_texts_of_another_kind_and_not_of_new_ones_of_the_same(hops: Hops, tmp_path: Path) -> None:
+    def drift(data: Path, *more: object) -> Any:
+        return hops.move("drift", "--data", data, "--encoder", hops.encoder, *more)
+
+    same = drift(SAMPLES / "sentiment.test.tsv", "--heads", hops.heads)
+    assert (same["version"], same["drift"], same["retrain"]) == (1, False, False), same
+    queries = tmp_path / "queries.txt"
+    queries.write_text("\n".join(f"SELECT name_{row} FROM table_{row % 7} WHERE id = {row}" for row in range(60)))
+    other = drift(queries, "--page", tmp_path / "drift.html")
+    assert (other["version"], other["drift"], other["retrain"]) == (1, True, True), other
+    assert other["why"].startswith("Retrain: the texts are of another kind")
+    assert len(other["furthest"]) == 5
+    page = (tmp_path / "drift.html").read_text("utf-8")
+    assert other["why"] in page
+    assert "SELECT name_" in page
+
+
+def test_a_version_that_nobody_serves_is_measured_against_the_stable_one_from_the_repository(hops: Hops, tmp_path: Path) -> None:
+    newest = hops.train("mood", "sentiment", "rich")["version"]
+    page = tmp_path / "page.html"
+    report = command(
+        "head-service", "evaluate", "--data", SAMPLES / "sentiment.test.tsv", "--head", "mood", "--candidate", "newest",
+        "--repository", hops.repository, "--encoder", hops.encoder, "--vectors", hops.repository.parent / "vectors",
+        "--no-worse-than", "stable", "--page", page,
+    )  # fmt: skip
+    stable = next(entry["version"] for entry in hops.move("versions")["versions"] if "stable" in entry["roles"])
+    assert (report["version"], report["comparison"]["version"], report["gate"]["passed"]) == (newest, stable, True)
+    assert report["comparison"]["gained"] + report["comparison"]["lost"] > 0
+    assert f"stable version {stable}" in page.read_text("utf-8")
+    left = subprocess.run(["pgrep", "-f", "twohop-evaluate-"], capture_output=True, text=True, check=False)
+    assert left.stdout == "", "the server for the evaluation ends with it"

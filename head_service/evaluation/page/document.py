@@ -16,7 +16,11 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 
 
 def html(found: Evaluation) -> str:
-    title = f"{found.head} version {found.version}: evaluation"
+    return page(f"{found.head} version {found.version}: evaluation", _header(found), *sections(found))
+
+
+def page(title: str, *content: Markup) -> str:
+    """A page of our style that needs no other file."""
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     head = element(
         "head",
@@ -27,7 +31,7 @@ def html(found: Evaluation) -> str:
         element("title", title),
         element("style", Markup(style)),
     )
-    body = element("body", element("main", _header(found), *sections(found)))
+    body = element("body", element("main", *content))
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 
