@@ -123,8 +123,12 @@ def test_folds_agree_on_the_settings_that_did_best_over_all() -> None:
 class Bench:
     """Attempts whose accuracy is written down, and that tell of steps on a clock of the test's own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, right: dict[str, int], seconds: dict[str, float] | None = None) -> None:
-        self.right, self.seconds, self.now, self.names = right, seconds or {}, 0.0, []
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, right: dict[str, int], seconds: dict[str, float] | None = None,
+        sureness: dict[str, float] | None = None,
+    ) -> None:  # fmt: skip
+        self.right, self.seconds, self.sureness = right, seconds or {}, sureness or {}
+        self.now, self.names = 0.0, []
         monkeypatch.setattr(auto.time, "monotonic", lambda: self.now)
 
     def attempt(self, candidate: Candidate, progress: Progress) -> Attempt:
@@ -133,9 +137,9 @@ class Bench:
             for _ in range(100):
                 self.now += self.seconds.get(candidate.name, 1.0) / 100
                 advance(1)
+        right, sure = self.right.get(candidate.name, 50), self.sureness.get(candidate.name, 1.0)
         logits = np.zeros((100, 2), np.float32)
-        logits[: self.right.get(candidate.name, 50), 1] = 2
-        logits[self.right.get(candidate.name, 50) :, 0] = 2
+        logits[:right, 1], logits[right:, 0] = 2, 2 * sure
         judged = validated(logits, np.ones(100, np.int64), ["a", "b"], None)
         return Attempt(candidate, fold(0.1, {0.1: (0.5, 0.5)}), judged, 1.0)
 
@@ -147,8 +151,8 @@ def test_auto_tries_the_cheapest_first_and_takes_the_best(monkeypatch: pytest.Mo
     assert choice.best.candidate.name == "hybrid on tokens"
     assert choice.runner_up is not None
     assert choice.runner_up.candidate.name == "attention on tokens"
-    assert "hybrid on tokens" in choice.why
-    assert "before attention on tokens with 0.8500" in choice.why
+    assert "hybrid on tokens: accuracy 0.9000" in choice.why
+    assert "runner-up attention on tokens: accuracy 0.8500" in choice.why
     document = choice.document()
     assert document["runner_up"] == {"kind": "attention", "encoder": "tokens"}
     assert [each["accuracy"] for each in document["tried"]] == [0.5, 0.8, 0.85, 0.5, 0.9]
@@ -157,7 +161,14 @@ def test_auto_tries_the_cheapest_first_and_takes_the_best(monkeypatch: pytest.Mo
 def test_of_equals_auto_takes_the_cheaper_one(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = auto.choose(OFFERED, "", Bench(monkeypatch, {}).attempt, progress, minutes=10)
     assert choice.best.candidate.name == "linear on minilm"
-    assert "cheaper" in choice.why
+    assert "as good, and dearer" in choice.why
+
+
+def test_accuracies_that_chance_may_have_swapped_are_told_apart_by_cross_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {"linear on minilm": 81, "linear on rich": 80}, sureness={"linear on minilm": 9.0})
+    choice = auto.choose(listed(*list(OFFERED)[:2]), "", bench.attempt, progress, minutes=10)
+    assert choice.best.candidate.name == "linear on rich"
+    assert "no better than chance allows" in choice.why
 
 
 def test_auto_gives_up_what_will_not_end_in_time_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
