@@ -23,10 +23,10 @@ ROUNDS = (
     ("hybrid", False, "linear"),
     ("hybrid", True, "attention"),
 )
-# How long a step will take is foreseen from its pace, once it ran for so long; it is given up where that is so much more
-# than the time left.
-FORESEEN_AFTER_S = 5.0
-PATIENCE = 1.5
+# How long a step will take is foreseen from its pace, once this share of it is done (the start is slow: what computes is
+# made first); it is given up where that is so much more than the time left (fitting often stops early).
+FORESEEN_AFTER = 0.15
+PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -142,25 +142,31 @@ def _within(end: float, progress: Progress) -> Progress:
     @contextmanager
     def watched(what: str, total: int, *, unit: str) -> Iterator[Advance]:
         begun = time.monotonic()
-        done = 0
         if begun >= end:
             raise OutOfTime("the time was over before it began")
+        done = 0
+        first: tuple[float, int] | None = None  # when something was done first, and how much
+
+        def check() -> None:
+            nonlocal first
+            now = time.monotonic()
+            if now >= end:
+                raise OutOfTime(f"{what}: {done / total:.0%} done when the time was over")
+            first = first or (now, done)
+            measured = done - first[1]
+            if measured >= FORESEEN_AFTER * total:
+                left_s = (now - first[0]) / measured * (total - done)
+                if left_s > PATIENCE * (end - now):
+                    raise OutOfTime(f"{what}: it needs {left_s:.0f} s more, {end - now:.0f} are left")
+
         with progress(what, total, unit=unit) as advance:
 
             def checked(count: int) -> None:
                 nonlocal done
                 done += count
                 advance(count)
-                if done < total:
-                    check(done)
-
-            def check(done: int) -> None:
-                now = time.monotonic()
-                if now >= end:
-                    raise OutOfTime(f"{what}: {done / total:.0%} done when the time was over")
-                took_s = now - begun
-                if done and took_s > FORESEEN_AFTER_S and took_s / done * (total - done) > PATIENCE * (end - now):
-                    raise OutOfTime(f"{what}: it needs {took_s / done * total:.0f} s, {end - begun:.0f} were left")
+                if 0 < done < total:
+                    check()
 
             yield checked
 
