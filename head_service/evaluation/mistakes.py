@@ -15,7 +15,7 @@ MOST_SUSPECTS = 100
 NEIGHBOURS = 10
 CANDIDATES = 500
 ROWS_AT_ONCE = 64
-SIDES = 0.6  # of the neighbours that have either label: as many must have the head's
+SIDES, FEWEST = 0.6, 3  # of the neighbours that have either label as many must have the head's, and so many at least
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def suspects(judgement: Judgement, texts: list[str], known: Known, regression: S
     for row, near in zip(rows, _nearest(known, rows), strict=False):  # no neighbours in a file of one row
         mistake = _mistake(judgement, texts, row)
         with_given, with_label = (int(np.sum(known.labels[near] == label)) for label in (mistake.given, mistake.label))
-        agreed = with_given >= max(1.0, SIDES * (with_given + with_label))
+        agreed = with_given >= max(FEWEST, SIDES * (with_given + with_label))
         if agreed and (regression is None or regression[row] == mistake.given):
             found.append(Suspect(mistake, len(near), with_given, with_label))
     return found[:MOST_SUSPECTS]

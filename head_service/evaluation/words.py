@@ -17,7 +17,7 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # no -0.0
 
 
 def interval(bounds: tuple[float, float]) -> str:

@@ -245,7 +245,10 @@ def test_drift_is_told_of_texts_of_another_kind_and_not_of_new_ones_of_the_same(
     assert "SELECT name_" in page
 
 
-def test_a_version_that_nobody_serves_is_measured_against_the_stable_one_from_the_repository(hops: Hops, tmp_path: Path) -> None:
+def test_a_version_that_nobody_serves_is_measured_against_the_stable_one_from_the_repository(
+    hops: Hops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # named in the command line of whatever is started there
     newest = hops.train("mood", "sentiment", "rich")["version"]
     page = tmp_path / "page.html"
     report = command(
@@ -257,5 +260,5 @@ def test_a_version_that_nobody_serves_is_measured_against_the_stable_one_from_th
     assert (report["version"], report["comparison"]["version"], report["gate"]["passed"]) == (newest, stable, True)
     assert report["comparison"]["gained"] + report["comparison"]["lost"] > 0
     assert f"stable version {stable}" in page.read_text("utf-8")
-    left = subprocess.run(["pgrep", "-f", "twohop-evaluate-"], capture_output=True, text=True, check=False)
+    left = subprocess.run(["pgrep", "-f", f"{tmp_path}/twohop-evaluate-"], capture_output=True, text=True, check=False)
     assert left.stdout == "", "the server for the evaluation ends with it"
