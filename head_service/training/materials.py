@@ -60,15 +60,18 @@ def row_weights(targets: npt.NDArray[Any], train_count: int) -> npt.NDArray[np.f
     """float32 [N], mean 1 over the first `train_count` rows: each class weighs the same in all, so each of its rows
     1 / its rows. A row with several labels takes their mean; one without any counts as of a class of such rows."""
     if targets.ndim == 1:
-        member = np.zeros((len(targets), int(targets.max()) + 1), np.float32)
-        member[np.arange(len(targets)), targets] = 1
+        counts = np.bincount(targets[:train_count], minlength=int(targets.max()) + 1)
+        weights = _inverse(counts)[targets]
     else:
         member = np.concatenate([targets, (targets.sum(1, keepdims=True) == 0).astype(np.float32)], 1)
-    counts = member[:train_count].sum(0)
-    each = np.where(counts > 0, 1 / np.maximum(counts, 1), 0)
-    weights = (member @ each) / member.sum(1)
+        weights = (member @ _inverse(member[:train_count].sum(0))) / member.sum(1)
     weights[weights == 0] = weights[:train_count].mean()  # of a class that only validation rows have
     return np.asarray(weights / weights[:train_count].mean(), np.float32)
+
+
+def _inverse(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """1 / count; 0 where there is none."""
+    return np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
 
 
 def between(material: Material, start: int, stop: int) -> Material:
