@@ -40,6 +40,7 @@ def document(found: Evaluation) -> dict[str, Any]:
         "abstained": int((~judged.spoke).sum()),
         "coverage": judged.coverage,
         "precision": judged.precision,
+        "accuracy_without_abstaining": judged.accuracy if judged.multi_label else found.selection[-1].precision,
         "out_of_scope": asdict(scope) if scope else None,
         "reliability": [{**asdict(each), "accuracy": each.accuracy} for each in found.calibration.bins],
         "selective": [asdict(point) for point in found.selection],
@@ -70,7 +71,8 @@ def lines(found: Evaluation, page: Path | None) -> Iterator[str]:
     if not judged.spoke.all():
         abstained = int((~judged.spoke).sum())
         yield f"  answered                  {judged.coverage:.4f}   ({abstained} rows abstained, counted as wrong)"
-        yield f"  right of those answered   {judged.precision:.4f}"
+        every = found.selection[-1].precision
+        yield f"  right of those answered   {judged.precision:.4f}   (of all, were it to answer all: {every:.4f})"
     elif not judged.multi_label:
         sure = selective.widest(found.selection, 0.95)
         yield f"  for 95 % right            {words.selected(0.95, sure)}"
@@ -106,7 +108,7 @@ def _texts(found: Evaluation) -> Iterator[str]:
             yield f"  {each.row:5}  {each.label} -> {each.given} {each.given_score:.2f}   {_short(each.text)}"
     if found.witnesses.suspects:
         yield ""
-        yield f"  {len(found.witnesses.suspects)} labels may be wrong (row, label, and what it should be)"
+        yield f"  labels to check: {len(found.witnesses.suspects)} (row, label, and what it may have to be)"
         for suspect in found.witnesses.suspects[:MOST_TEXTS]:
             each = suspect.mistake
             yield f"  {each.row:5}  {each.label}, rather {each.given}   {_short(each.text)}"

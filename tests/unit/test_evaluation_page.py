@@ -134,7 +134,7 @@ def test_the_document_has_the_contracts_keys_and_everything_that_the_page_shows(
     assert document["mistakes"][0].keys() == {"row", "text", "label", "label_score", "given", "given_score"}
     assert document["suspects"][0]["with_given"] == 8
     lines = "\n".join(report.lines(found, Path("page.html")))
-    for part in ("95 % interval", "FAILED: accuracy=0.9", "page.html", "Against stable version 1", "labels may be wrong"):
+    for part in ("95 % interval", "FAILED: accuracy=0.9", "page.html", "Against stable version 1", "labels to check"):
         assert part in lines
 
 

@@ -44,7 +44,8 @@ def _figures(found: Evaluation) -> Markup:
     ]
     if not judged.spoke.all():
         right = f"{words.percent(judged.precision)} of the answers right"
-        cards.insert(1, _card("Answered", words.percent(judged.coverage), f"{right}; abstained rows count as wrong elsewhere"))
+        every = f"abstained rows count as wrong elsewhere; were it to answer all: {words.percent(found.selection[-1].precision)}"
+        cards.insert(1, _card("Answered", words.percent(judged.coverage), f"{right}; {every}"))
     if found.comparison:
         paired = found.comparison.paired
         told = f"points against stable version {found.comparison.version}: {paired.verdict}"
