@@ -60,12 +60,14 @@ def test_less_sure_answers_are_drift_of_confidence(kept: Profile) -> None:
     assert (found["confidence"], found["vectors"]) == ("much", "none")
 
 
-def test_many_rare_labels_are_counted_together_and_are_no_drift() -> None:
+def test_many_rare_labels_are_no_drift_by_chance_and_drift_where_some_come_often_now() -> None:
     generator = np.random.default_rng(0)
     names = [str(number) for number in range(150)]
     for _ in range(20):
         before, now = (np.bincount(generator.integers(0, 150, count), minlength=150) for count in (300, 200))
         assert signals.label_shares(names, before, now).level == "none"
+    often = now + np.bincount(generator.integers(0, 5, 120), minlength=150)
+    assert signals.label_shares(names, before, often).level == "much"
 
 
 def test_a_label_that_never_came_before_is_seen() -> None:
