@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -23,11 +24,13 @@ STOP_S = 20.0
 POLL_S = 0.1
 # It must not outlive us, whatever ends us: Linux sends SIGTERM (15) then, elsewhere our own clean-up has to do.
 PROGRAM = """
-import ctypes, sys
+import ctypes, os, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(0)
 from head_service.model_server.cli import main
-sys.exit(main(sys.argv[1:]))
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -43,7 +46,8 @@ def own_server(repository: Path, head: str, roles: Roles) -> Iterator[str]:
         flags = [f"--port={port}", "--rest_api_port=0", "--host=127.0.0.1", "--binary=embedded",
                  f"--model_config_file={folder / CONFIG}", "--max_num_load_retries=0"]  # fmt: skip
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([sys.executable, "-c", PROGRAM, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            command = [sys.executable, "-c", PROGRAM, str(os.getpid()), *flags]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             _wait(process, f"127.0.0.1:{port}", head, folder / "log")
             yield f"127.0.0.1:{port}"
