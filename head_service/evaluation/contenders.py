@@ -56,6 +56,7 @@ def contenders(wanted: Wanted) -> Iterator[Contenders]:
         yield Contenders(wanted.hop_2, names[version], version, names[rival] if rival else None, rival)
         return
     if wanted.hop_2 and version in names and rival and not _lies_in(listed, version):
+        # A hop 2 that serves another repository than the one given: what it serves is measured, and compared with nothing.
         yield Contenders(wanted.hop_2, names[version], version, None, None)
         return
     if wanted.repository is None:
