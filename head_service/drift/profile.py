@@ -19,6 +19,7 @@ from twohop.errors import Failed, NotFound
 from twohop_service import durable
 
 QUANTILES = 1000
+PARTS = 5
 LIKELY = 0.5
 
 
@@ -39,12 +40,18 @@ class Profile:
 
 
 def profile(
-    vectors: Matrix, validation_vectors: Matrix, validation_scores: Floats, labels: Sequence[str], *, multi_label: bool = False
-) -> Profile:
+    vectors: Matrix, validation_vectors: Matrix | None, validation_scores: Floats, labels: Sequence[str], *,
+    multi_label: bool = False,
+) -> Profile:  # fmt: skip
     """`vectors` [N, D] of the training rows, `validation_vectors` [V, D] of rows that the head was not trained on: of a token
-    encoder the mean of each text (`token_means`). `validation_scores` [V, C]: as the served head would give them, for its C
-    `labels`. N and V are at least 1; maps on disk are fine, for of many rows some are read."""
+    encoder the mean of each text (`token_means`). None: all rows validated heads that were trained on the others (folds).
+    `validation_scores` [V, C]: as the served head would give them, for its C `labels`. N is at least 2, V at least 1; maps on
+    disk are fine, for of many rows some are read."""
     lying = gaussian.fit(vectors)
+    if validation_vectors is None:
+        distances = _unseen_distances(gaussian.spread(vectors))
+    else:
+        distances = lying.distances(gaussian.spread(validation_vectors))
     return Profile(
         labels=list(labels),
         multi_label=multi_label,
@@ -52,7 +59,7 @@ def profile(
         validation_rows=len(validation_scores),
         label_counts=count_labels(validation_scores, multi_label),
         confidences=_quantiles(validation_scores.max(1)),
-        distances=_quantiles(lying.distances(gaussian.spread(validation_vectors))),
+        distances=_quantiles(distances),
         vectors=lying,
     )
 
@@ -117,6 +124,15 @@ def read(version_folder: Path) -> Profile:
             )
     except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise Failed(f"{path} is damaged ({error}): train the head once more", detail={"path": str(path)}) from error
+
+
+def _unseen_distances(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The distance of each row [N, D] from the middle of rows that it is not among: its own would lie too near."""
+    distances = np.empty(len(rows), np.float32)
+    parts = np.arange(len(rows)) % PARTS
+    for part in range(min(PARTS, len(rows))):
+        distances[parts == part] = gaussian.fit(rows[parts != part]).distances(rows[parts == part])
+    return distances
 
 
 def _quantiles(values: Floats) -> npt.NDArray[np.float32]:

@@ -70,11 +70,11 @@ class Workshop:
     def profile(self, attempt: Attempt) -> Profile:
         """What its version keeps of the training, for `drift`."""
         parts, material = self._parts, self._materials[attempt.candidate.encoder.name]
-        train = held = material  # with folds each row was held back once
-        if not self._choices.folds:
-            train = materials.between(material, 0, parts.train_count)
-            held = materials.between(material, parts.train_count, len(material))
         scores, several = attempt.validated.scores, parts.multi_label
+        if self._choices.folds:
+            return profile(_mean_vectors(material), None, scores, parts.labels, multi_label=several)
+        train = materials.between(material, 0, parts.train_count)
+        held = materials.between(material, parts.train_count, len(material))
         return profile(_mean_vectors(train), _mean_vectors(held), scores, parts.labels, multi_label=several)
 
     def _material(self, encoder: Encoder, progress: Progress) -> Material:

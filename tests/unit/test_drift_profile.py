@@ -84,6 +84,13 @@ def test_of_many_rows_a_thousand_quantiles_stand_for_the_scores() -> None:
     assert found.confidences[500] == pytest.approx(0.75, abs=1e-3)
 
 
+def test_rows_that_validate_in_folds_are_as_far_as_new_ones() -> None:
+    found = profile.profile(vectors(400, 300), None, scores(400), ["a", "b", "c"])
+    new = found.vectors.distances(vectors(400, 300, seed=7))
+    assert np.median(found.distances) == pytest.approx(np.median(new), rel=0.05)
+    assert (found.validation_rows, len(found.distances)) == (400, 400)
+
+
 def test_labels_are_counted_once_a_text_or_each_that_is_likely() -> None:
     given = np.array([[0.6, 0.4, 0.0], [0.9, 0.8, 0.1]], np.float32)
     assert profile.count_labels(given, multi_label=False).tolist() == [2, 0, 0]
