@@ -34,7 +34,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Contenders:
     """`name` is what the version to evaluate is called at `hop_2`, `version` its number; `stable` and `stable_version` are
-    those of the stable version, None where that is the same one or not known."""
+    those of the stable version, None where that is the same one or not known; one with a number and no name cannot be asked."""
 
     hop_2: str
     name: str
@@ -57,7 +57,7 @@ def contenders(wanted: Wanted) -> Iterator[Contenders]:
         return
     if wanted.hop_2 and version in names and rival and not _lies_in(listed, version):
         # A hop 2 that serves another repository than the one given: what it serves is measured, and compared with nothing.
-        yield Contenders(wanted.hop_2, names[version], version, None, None)
+        yield Contenders(wanted.hop_2, names[version], version, None, rival)
         return
     if wanted.repository is None:
         there = ", ".join(f"{name} is version {number}" for name, number in served.items()) or f"{wanted.head} is not served"

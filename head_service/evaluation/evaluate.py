@@ -95,7 +95,8 @@ def evaluate(order: Order, contenders: Contenders, hops: TwoHop, hop_1: Embeddin
         "precision": judged.precision,
     }
     failed = gate.failed(order.requirements, figures)
-    if order.no_worse and (isinstance(rival, TwoHopError) or (comparison and gate.is_worse(comparison.paired))):
+    unasked = contenders.stable_version is not None and comparison is None
+    if order.no_worse and (unasked or (comparison and gate.is_worse(comparison.paired))):
         failed.append(gate.NO_WORSE)
     return Evaluation(
         rows=rows,
@@ -152,5 +153,8 @@ def _remarks(rows: Rows, judged: Judgement, manifest: Manifest | None) -> Iterat
 def _about_stable(order: Order, contenders: Contenders, rival: Answers | TwoHopError | None) -> Iterator[str]:
     if isinstance(rival, TwoHopError):
         yield f"stable version {contenders.stable_version} could not be asked, so there is no comparison: {rival.message}"
+    elif rival is None and contenders.stable_version is not None:
+        known = f"version {contenders.stable_version} is stable in --repository, which has no version {contenders.version}"
+        yield f"{known}: hop 2 serves another repository, so there is no comparison"
     elif rival is None and order.no_worse:
         yield f"version {contenders.version} is the stable one, or none is: there is nothing that it could be worse than"

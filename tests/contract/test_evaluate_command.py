@@ -14,6 +14,7 @@ import pytest
 from rule_services import POOLED, EmbeddingRules, HeadRules
 
 from head_service.evaluation.contenders import Wanted, contenders
+from head_service.repository import serving_config
 from twohop.errors import InvalidInput, NotFound
 from twohop.tensors import from_proto, to_proto
 from twohop.types import TLS
@@ -114,6 +115,16 @@ def test_the_stable_version_is_no_worse_than_itself(run: Any) -> None:
     document = json.loads(done.stdout)
     assert (document["version"], document["comparison"], document["gate"]["passed"]) == (3, None, True)
     assert "nothing that it could be worse than" in done.stderr
+
+
+def test_the_gate_fails_where_the_stable_version_cannot_be_asked(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "heads" / "sentiment" / "9").mkdir(parents=True)
+    serving_config.write(tmp_path / "heads", {"sentiment": serving_config.Roles(stable=9)}, serve_root=None)
+    done = run("--repository", tmp_path / "heads", "--no-worse-than", "stable", "--json")
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["version"], document["comparison"], document["gate"]["failed"]) == (3, None, ["no-worse-than stable"])
+    assert "hop 2 serves another repository" in done.stderr
 
 
 def test_wrong_use_exits_2(run: Any, tmp_path: Path) -> None:
