@@ -31,7 +31,6 @@ def test_scores_that_say_too_much_or_too_little_get_a_temperature(factor: float)
 def test_scores_that_mean_what_they_say_keep_them() -> None:
     kept = [calibrated(*drawn(500, seed)).temperature for seed in range(40)]
     assert sum(value == 1 for value in kept) >= 28  # chance alone: 34 of 40
-    assert np.abs(np.log(kept)).max() < 0.25
 
 
 def test_several_labels_are_calibrated_by_each_yes_and_no() -> None:
