@@ -111,7 +111,7 @@ class Heads:
 @pytest.fixture(scope="module", autouse=True)
 def _few_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(descent, "FEWEST_STEPS", 90)
+        patch.setattr(descent, "FEWEST_STEPS", 45)
         yield
 
 
@@ -151,7 +151,7 @@ def test_the_graph_computes_what_the_weights_say(heads: Heads, case: str, multi_
     if "text" in given:
         logits = logits + ngram_logits(version.trained.model.weights["ngrams"], given["text"])
     scores = version.answering.scores(logits)
-    np.testing.assert_allclose(said["scores"], scores, rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(said["scores"], scores, rtol=1e-3, atol=1e-6)  # n-grams: half precision
     answers = version.answering.answers(said["scores"])
     assert [label.decode() for label in said["label"]] == [LABELS[answer] if answer >= 0 else "" for answer in answers]
 
@@ -227,11 +227,9 @@ def test_the_exported_graph_sees_the_n_grams_that_training_saw(heads: Heads) -> 
     table = weights["ngrams"].astype(np.float32)
     vectors = np.zeros((len(ODD_TEXTS), D), np.float32)
     said = version.run({"embedding": vectors, "text": np.array([text.encode() for text in ODD_TEXTS], object)})
-    half = len(table) // 2
-    rows_of = np.concatenate([table[: half - 1], table[half:-1]])
-    differences = ngram_regression.counts(ODD_TEXTS, (half - 1).bit_length() - 1) @ rows_of
+    differences = ngram_regression.counts(ODD_TEXTS, (len(table) // 2).bit_length() - 1) @ table
     logits = np.pad(differences, [(0, 0), (1, 0)]) + weights["bias"]
-    np.testing.assert_allclose(said["scores"], ANSWERING.scores(logits), rtol=1e-4)
+    np.testing.assert_allclose(said["scores"], ANSWERING.scores(logits), rtol=1e-3)
 
 
 def test_bytes_that_are_no_utf_8_are_answered_too(heads: Heads) -> None:
@@ -243,7 +241,8 @@ def test_bytes_that_are_no_utf_8_are_answered_too(heads: Heads) -> None:
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_graph_abstains_as_thresholds_say(heads: Heads, tmp_path: Path, multi_label: bool) -> None:
-    answering = Answering(temperature=2, thresholds=np.array([0.6, 0.35, 0.5], np.float32), multi_label=multi_label)
+    scores = heads["linear", multi_label].of(rows(300, 7), list(range(300)))["scores"]
+    answering = dataclasses.replace(ANSWERING, thresholds=np.quantile(scores, 0.8, axis=0), multi_label=multi_label)
     version = Version(tmp_path / "strict" / "1", heads["linear", multi_label].trained, answering)
     said = version.of(rows(300, 7), list(range(300)))
     answers = answering.answers(said["scores"])
@@ -333,10 +332,8 @@ BASELINES = {
 
 
 def ngram_logits(table: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    half = len(table) // 2
-    rows_of = np.concatenate([table[: half - 1], table[half:-1]]).astype(np.float32)
-    bits = (half - 1).bit_length() - 1
-    logits = np.array([plain_counts(text.decode(), bits) for text in texts]) @ rows_of
+    bits = (len(table) // 2).bit_length() - 1
+    logits = np.array([plain_counts(text.decode(), bits) for text in texts]) @ table.astype(np.float32)
     return np.pad(logits, [(0, 0), (C - logits.shape[1], 0)])
 
 
@@ -347,7 +344,7 @@ def plain_counts(text: str, bits: int) -> np.ndarray:
     """The n-grams of a text as ngrams.py defines them, read character by character."""
     tf = tensorflow()
     lowered = tf.strings.lower(text, encoding="utf-8").numpy().decode()
-    words = [int(tf.strings.to_hash_bucket_fast(word, 2**62)) for word in lowered.encode().split()]
+    words = tf.strings.to_hash_bucket_fast(tf.constant(lowered.encode().split(), tf.string), 2**62).numpy().tolist()
     of_words = words + [first * MULTIPLIER + second for first, second in pairwise(words)]
     of_characters = []
     for word in lowered.encode().split():

@@ -20,6 +20,7 @@ from head_service.training.heads.portion import Portion
 from head_service.training.heads.trained import Model, Trained, Trial
 
 SHARES = tuple(round(0.1 * tenths, 1) for tenths in range(10))  # of the n-grams
+WORTH_HAVING = 0.99  # of the cross-entropy without n-grams: they cost bytes and time
 BASIS_STEPS, CHOICE_STEPS = 70, 20
 
 
@@ -35,6 +36,8 @@ def fit(
     told.finish()
     trials = [_mixed_trial(share, basis, choice, validation) for share in SHARES]
     best = min(trials, key=lambda trial: trial.cross_entropy)
+    if best.cross_entropy > WORTH_HAVING * trials[0].cross_entropy:
+        best = trials[0]  # without
     share = best.settings["ngram_share"]
     trained = Trained(
         basis.model, mixed(share, basis.validation, choice.validation), best.settings, [*basis.trials, *choice.trials, *trials]

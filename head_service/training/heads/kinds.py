@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Literal
 
 from head_service.training.heads.material import Material
+from head_service.training.heads.one_thread import one_thread
 from head_service.training.heads.trained import Trained
 
 Advance = Callable[[int], None]
@@ -27,9 +28,10 @@ class Kind:
         self, train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Advance,
     ) -> Trained:  # fmt: skip
         """Chooses settings on the validation rows, then trains on all rows. The same rows and seed give the same weights,
-        bit for bit."""
+        bit for bit, on any number of cores."""
         module = import_module(f"{__package__}.{self.name}")
-        found: Trained = module.fit(train, validation, classes, seed=seed, multi_label=multi_label, advance=advance)
+        with one_thread():
+            found: Trained = module.fit(train, validation, classes, seed=seed, multi_label=multi_label, advance=advance)
         return found
 
 

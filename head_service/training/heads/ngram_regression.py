@@ -45,7 +45,7 @@ def choose(train: Material, validation: Material, classes: int, told: Callable[[
     """Stops at the first penalty that does worse; `told` is called after each."""
     counted = Counted(train, bits_for(classes))
     unseen = counts(validation.texts, counted.bits)
-    weights, best, trials = np.zeros((counted.features.shape[1] + 1, classes)), None, []
+    weights, best, trials = np.zeros((2 * 2**counted.bits + 1, classes), np.float32), None, []
     for penalty in PENALTIES:
         weights = counted.minimise(penalty, weights)
         logits = np.asarray(unseen @ (counted.rarity[:, None] * weights[:-1]) + weights[-1], np.float32)
@@ -73,8 +73,8 @@ def bits_for(classes: int) -> int:
 
 
 class Counted:
-    """The n-grams of labelled rows, ready to be fitted for one penalty after another. features: sparse [N, 2 * 2^bits];
-    rarity: float32 [2 * 2^bits], the inverse document frequencies that are in them."""
+    """The n-grams of labelled rows, ready to be fitted for one penalty after another. rarity: float32 [2 * 2^bits], the
+    inverse document frequencies that weights are for."""
 
     def __init__(self, rows: Material, bits: int) -> None:
         import scipy.sparse as sparse
@@ -85,26 +85,31 @@ class Counted:
         found = counts([rows.texts[row] for row in some], bits)
         having = np.bincount(found.indices, minlength=found.shape[1])  # texts that have it
         self.rarity = np.where(having > 0, np.log((1 + len(some)) / (1 + having)) + 1, 0).astype(np.float32)
-        self.features = (found @ sparse.diags(self.rarity)).tocsr()
-        self._turned = self.features.T.tocsr()
+        # Most buckets may be empty: their weights are zero, and not worth a step.
+        self._used = np.flatnonzero(having)
+        self._features = (found[:, self._used] @ sparse.diags(self.rarity[self._used])).tocsr()
+        self._turned = self._features.T.tocsr()
 
     def minimise(self, penalty: float, start: Floats) -> Floats:
-        """Mean cross-entropy + penalty/2 |W|^2, the bias free: weights [F + 1, C], the bias last."""
+        """Mean cross-entropy + penalty/2 |W|^2, the bias free: weights [2 * 2^bits + 1, C], the bias last."""
         from scipy.optimize import minimize
 
-        count = len(self._targets)
+        count, rows = len(self._targets), np.append(self._used, len(start) - 1)
+        shape = (len(rows), start.shape[1])
 
         def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
-            weights = flat.astype(np.float32).reshape(start.shape)
-            logits = self.features @ weights[:-1] + weights[-1]
+            weights = flat.astype(np.float32).reshape(shape)
+            logits = self._features @ weights[:-1] + weights[-1]
             loss, slope = objective.loss_and_slope(logits, self._targets, self._weights)
             slope /= count
             gradient = np.vstack([self._turned @ slope + penalty * weights[:-1], slope.sum(0)])
             return loss / count + penalty / 2 * float(np.vdot(weights[:-1], weights[:-1])), gradient.ravel().astype(np.float64)
 
         options = {"maxiter": MAX_ITERATIONS, "ftol": TOLERANCE, "gtol": 1e-5}
-        found = minimize(loss_and_gradient, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
-        return np.asarray(found, np.float32).reshape(start.shape)
+        found = minimize(loss_and_gradient, start[rows].ravel(), jac=True, method="L-BFGS-B", options=options).x
+        weights = np.zeros(start.shape, np.float32)
+        weights[rows] = found.reshape(shape)
+        return weights
 
 
 def counts(texts: Sequence[str], bits: int) -> Any:
@@ -123,44 +128,32 @@ def counts(texts: Sequence[str], bits: int) -> Any:
 def _matrix(found: Grams, texts: int, bits: int) -> Any:
     import scipy.sparse as sparse
 
-    buckets = found.buckets.numpy()
-    is_there = buckets < 2**bits
-    owner = np.broadcast_to(found.owner.numpy()[:, None], buckets.shape)[is_there]
-    ones = np.ones(len(owner), np.float32)
+    buckets, owner = found.buckets.numpy(), found.owner.numpy()
     number = np.bincount(owner, minlength=texts)
     scale = sparse.diags((1 / np.sqrt(np.maximum(number, 1))).astype(np.float32))
-    matrix = scale @ sparse.csr_matrix((ones, (owner, buckets[is_there])), (texts, 2**bits))
+    matrix = scale @ sparse.csr_matrix((np.ones(len(owner), np.float32), (owner, buckets)), (texts, 2**bits))
     matrix.sum_duplicates()
     return matrix
 
 
 def stored(table: Floats, multi_label: bool) -> npt.NDArray[np.float16]:
-    """The table [2 * 2^bits, C] as the graph takes it: after either half a row of zeros, for what is no n-gram. A softmax sees
-    differences only: what the first class has goes off all, and its column with it."""
-    if not multi_label:
-        table = table[:, 1:] - table[:, :1]
-    nothing = np.zeros((1, table.shape[1]))
-    words, characters = np.split(table, 2)
-    return np.concatenate([words, nothing, characters, nothing]).astype(np.float16)
+    """The table [2 * 2^bits, C] as the graph takes it. A softmax sees differences only: what the first class has goes off all,
+    and its column with it."""
+    return (table if multi_label else table[:, 1:] - table[:, :1]).astype(np.float16)
 
 
 def logits(table: Any, text: Any, classes: int) -> Any:
     """table: as `stored`; text string [B] -> [B, C]"""
     tf = tensorflow()
-    half = table.shape[0] // 2  # 2^bits and the row of zeros
-    batch = tf.size(text)
-    words, characters = grams(text, (half - 1).bit_length() - 1)
-    total = _sums(table, words.buckets, words.owner, batch, half - 1)
-    total += _sums(table, characters.buckets + half, characters.owner, batch, 2 * half - 1)
+    half = table.shape[0] // 2
+    words, characters = grams(text, half.bit_length() - 1)
+    total = _sums(table, words.buckets, words.owner, tf.size(text))
+    total += _sums(table, characters.buckets + half, characters.owner, tf.size(text))
     return tf.pad(total, [[0, 0], [classes - table.shape[1], 0]])
 
 
-def _sums(table: Any, places: Any, owner: Any, batch: Any, nothing: int) -> Any:
-    """[B, columns]: of each text, its rows' sum / sqrt(their number)."""
+def _sums(table: Any, places: Any, owner: Any, texts: Any) -> Any:
+    """[B, columns]: of each text, its rows' sum / sqrt(their number); nothing of them is copied."""
     tf = tensorflow()
-    rows = tf.reduce_sum(tf.cast(tf.gather(table, places), tf.float32), 1)  # [M, columns]
-    number = tf.reduce_sum(tf.cast(places != nothing, tf.float32), 1)  # [M]
-    summed = tf.math.unsorted_segment_sum(tf.concat([rows, number[:, tf.newaxis]], 1), owner, batch)
-    return summed[:, :-1] * tf.math.rsqrt(tf.maximum(summed[:, -1:], 1))
-
-
+    sums = tf.raw_ops.SparseSegmentSqrtNWithNumSegments(data=table, indices=places, segment_ids=owner, num_segments=texts)
+    return tf.cast(sums, tf.float32)

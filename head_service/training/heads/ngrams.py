@@ -7,6 +7,7 @@ their code points. Bytes that are no UTF-8 count as the replacement character.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from head_service.training.heads.runtime import tensorflow
@@ -18,8 +19,7 @@ BLANK = 32
 
 
 class Grams(NamedTuple):
-    """n-grams by the place where they start. `buckets` int32 [M, K]: below 2^bits, or 2^bits where there is none;
-    `owner` int64 [M], the number of the text."""
+    """n-grams in the order of the texts. `buckets` int32 [G], below 2^bits; `owner` int64 [G], the number of the text."""
 
     buckets: Any
     owner: Any
@@ -37,8 +37,8 @@ def _of_words(lowered: Any, bits: int) -> Grams:
     owner = places[:, 0]  # [W]
     single = tf.cast(tf.strings.to_hash_bucket_fast(words, WORD_HASHES), tf.uint64)
     pair = single * MULTIPLIER + _later(single, 1)
-    buckets = tf.stack([_bucket(single, bits), tf.where(_later(owner, 1, -1) == owner, _bucket(pair, bits), 2**bits)], 1)
-    return Grams(buckets, owner)
+    exists = [tf.ones_like(owner, tf.bool), _later(owner, 1, -1) == owner]
+    return _listed([_bucket(single, bits), _bucket(pair, bits)], exists, owner)
 
 
 def _of_characters(lowered: Any, bits: int) -> Grams:
@@ -53,15 +53,22 @@ def _of_characters(lowered: Any, bits: int) -> Grams:
     points = tf.cast(tf.where(is_blank, BLANK, points), tf.uint64)
     owner = tf.searchsorted(starts[1:], tf.range(tf.size(points, tf.int64)), side="right")
     spelled, inside = points, True
-    buckets = []
+    buckets, exists = [], []
     for length in range(2, LENGTHS[-1] + 1):
         spelled = spelled * MULTIPLIER + _later(points, length - 1)
         if length > 2:
             inside &= ~_later(is_blank, length - 2, True)
         if length in LENGTHS:
-            complete = inside & ~_later(tf.zeros_like(is_blank), length - 1, True)
-            buckets.append(tf.where(complete, _bucket(spelled, bits), 2**bits))
-    return Grams(tf.stack(buckets, 1), tf.cast(owner, tf.int64))
+            exists.append(inside & ~_later(tf.zeros_like(is_blank), length - 1, True))
+            buckets.append(_bucket(spelled, bits))
+    return _listed(buckets, exists, tf.cast(owner, tf.int64))
+
+
+def _listed(buckets: Sequence[Any], exists: Sequence[Any], owner: Any) -> Grams:
+    """Those that exist of the n-grams of each sort, all [M]: by the place where they start."""
+    tf = tensorflow()
+    found = tf.where(tf.stack(exists, 1))  # [G, 2]: place, sort
+    return Grams(tf.gather_nd(tf.stack(buckets, 1), found), tf.gather(owner, found[:, 0]))
 
 
 def _later(values: Any, distance: int, filling: Any = 0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -17,5 +18,8 @@ def tensorflow() -> Any:
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
+    # Sums split among threads differ in their last digits. A process that has run TensorFlow before keeps its threads.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     return tf
