@@ -145,4 +145,6 @@ def _answer(model: Model, batch: int, payload: bytes, stream: int | None) -> byt
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    logging.shutdown()
+    os._exit(status)        # the engine's own threads still sleep, and its destructors would end the process by abort()

@@ -62,22 +62,24 @@ def plain(_: Path) -> Contender:
     )
 
 
-def infinity(precision: str) -> Callable[[Path], Contender]:
+def infinity(variant: str) -> Callable[[Path], Contender]:
+    """`variant`: one of the folders that export_onnx.py makes."""
+
     def contender(folder: Path) -> Contender:
         python = environments.ready("infinity", HERE / "infinity_requirements.txt", "infinity needs packages of its own")
         models = onnx_folders(python, folder)
         [port] = free_ports(1)
         # Within the folder: this infinity asks for a path of the model where this optimum compares names.
         argv = (
-            "env", f"--chdir={models / precision}", str(python.with_name("infinity_emb")), "v2",
+            "env", f"--chdir={models / variant}", str(python.with_name("infinity_emb")), "v2",
             "--model-id", ".", "--pooling-method", "mean", "--served-model-name", "minilm", "--engine", "optimum",
             "--device", "cpu", "--batch-size", str(INFINITY_BATCH), "--no-vector-disk-cache", "--no-trust-remote-code",
             "--host", LOOPBACK, "--port", str(port),
         )
-        service = Service(f"infinity-{precision}", argv, (("HTTP", port),), (f"http://{LOOPBACK}:{port}/health",))
+        service = Service(f"infinity-{variant}", argv, (("HTTP", port),), (f"http://{LOOPBACK}:{port}/health",))
         return Contender(
-            service.name, f"infinity ONNX {precision}", service, f"{LOOPBACK}:{port}", callers.infinity("minilm"),
-            {**environments.environment(), "HF_HOME": str(models / f"{precision}-hub"), "INFINITY_ONNX_DISABLE_OPTIMIZE": "true"},
+            service.name, f"infinity ONNX {variant}", service, f"{LOOPBACK}:{port}", callers.infinity("minilm"),
+            {**environments.environment(), "HF_HOME": str(models / f"{variant}-hub"), "INFINITY_ONNX_DISABLE_OPTIMIZE": "true"},
             python, INFINITY_PACKAGES,
         )
 
@@ -85,7 +87,7 @@ def infinity(precision: str) -> Callable[[Path], Contender]:
 
 
 def onnx_folders(python: Path, folder: Path) -> Path:
-    """The folder with `f32` and `int8`, exported once for each way to export. Raises SetupFailed."""
+    """The folder with all variants, exported once for each way to export. Raises SetupFailed."""
     target = folder / f"onnx-{hashlib.sha256(EXPORT.read_bytes()).hexdigest()[:8]}"
     partial = target.with_suffix(".partial")
     if not target.exists():
@@ -110,7 +112,6 @@ def encoder_folder() -> Path:
 OURS = ("bf16", "f32", "int8")
 ALL: dict[str, Callable[[Path], Contender]] = {
     "plain": plain,
-    "infinity-f32": infinity("f32"),
-    "infinity-int8": infinity("int8"),
+    **{f"infinity-{variant}": infinity(variant) for variant in ("f32-stock", "f32", "int8-stock", "int8")},
     **{f"twohop-{precision}": ours(precision) for precision in OURS},
 }

@@ -1,8 +1,8 @@
-"""Makes the folders that infinity's ONNX engine reads, f32 and int8, from an encoder folder. Runs in .venv-infinity.
+"""Makes the folders that infinity's ONNX engine reads from an encoder folder. Runs in .venv-infinity.
 
-Attention, GELU and layer norms are fused here, which infinity means to do at start and cannot with the optimum that fits this
-torch: it is measured at its best. int8 is ONNX Runtime's dynamic quantisation, weights with a scale per channel, which is no
-slower than one per tensor and much nearer to float32."""
+`f32-stock` and `int8-stock` are what its users get: optimum's export, and ONNX Runtime's dynamic quantisation by its defaults.
+`f32` and `int8` are its best: attention, GELU and layer norms fused, which infinity means to do at start and cannot with the
+optimum that fits this torch, and int8 weights with a scale per channel, no slower than one per tensor, much nearer to f32."""
 
 import json
 import shutil
@@ -16,12 +16,18 @@ from optimum.exporters.onnx import main_export
 
 
 def main(encoder: Path, target: Path) -> None:
-    f32, int8 = target / "f32", target / "int8"
-    main_export(str(encoder), f32, task="feature-extraction", library_name="transformers", do_validation=False)
+    stock, f32 = target / "f32-stock", target / "f32"
+    main_export(str(encoder), stock, task="feature-extraction", library_name="transformers", do_validation=False)
+    shutil.copytree(stock, f32)
     fuse(f32)
+    quantize(stock, target / "int8-stock")
+    quantize(f32, target / "int8", per_channel=True)
+
+
+def quantize(f32: Path, int8: Path, *, per_channel: bool = False) -> None:
     shutil.copytree(f32, int8, ignore=shutil.ignore_patterns("*.onnx"))
     quantize_dynamic(
-        f32 / "model.onnx", int8 / "model_quantized.onnx", weight_type=QuantType.QInt8, per_channel=True,
+        f32 / "model.onnx", int8 / "model_quantized.onnx", weight_type=QuantType.QInt8, per_channel=per_channel,
         extra_options={"DefaultTensorType": TensorProto.FLOAT},      # fused operators do not say their outputs' type
     )
 

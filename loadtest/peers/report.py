@@ -22,8 +22,8 @@ TARGETS: dict[tuple[str, str], tuple[float, float, float]] = {
     ("twohop-bf16", "plain"): (4, 12, 4),
     ("twohop-int8", "plain"): (4, 14, 5),
     ("twohop-f32", "plain"): (2, 6, 2),
-    ("twohop-bf16", "infinity-f32"): (3, 3, 3),
-    ("twohop-int8", "infinity-int8"): (2.8, 2, 1.8),
+    **{("twohop-bf16", peer): (3, 3, 3) for peer in ("infinity-f32-stock", "infinity-f32")},
+    **{("twohop-int8", peer): (2.8, 2, 1.8) for peer in ("infinity-int8-stock", "infinity-int8")},
 }
 MORE_EXACT = ("twohop-int8", "infinity-int8")
 
