@@ -7,6 +7,7 @@ small: 4096 served 150 classes as well as 32768 did.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,12 +118,18 @@ def counts(texts: Sequence[str], bits: int) -> Any:
     import scipy.sparse as sparse
 
     tf = tensorflow()
-    read = tf.function(lambda text: grams(text, bits), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    parts = []
+    read, parts = _reader(bits), []
     for start in range(0, len(texts), CHUNK_TEXTS):
         some = texts[start : start + CHUNK_TEXTS]
         parts.append(sparse.hstack([_matrix(found, len(some), bits) for found in read(tf.constant(some, tf.string))]))
     return sparse.vstack(parts, format="csr")
+
+
+@functools.cache
+def _reader(bits: int) -> Any:
+    """`grams` of that many bits as one call of TensorFlow's."""
+    tf = tensorflow()
+    return tf.function(lambda text: grams(text, bits), input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
 
 def _matrix(found: Grams, texts: int, bits: int) -> Any:
