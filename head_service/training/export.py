@@ -33,7 +33,7 @@ def export(
     names = tf.constant(np.array([label.encode() for label in labels], dtype=object))  # [C]
     inputs = {name: tf.TensorSpec([*shape], type_, name=name) for name, shape, type_ in _inputs(model, dimension)}
 
-    @tf.function(input_signature=list(inputs.values()))  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=list(inputs.values()), autograph=False)  # type: ignore[untyped-decorator]
     def classify(*tensors: Any) -> dict[str, Any]:
         weights = {name: variable.read_value() for name, variable in module.variables_by_name.items()}
         logits = model.logits(weights, dict(zip(inputs, tensors, strict=True)))
