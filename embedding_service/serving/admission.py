@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from twohop.errors import Overloaded
 
 LEAST_RETRY_S, MOST_RETRY_S = 0.05, 10.0
+# Of the time that a caller gives: so much may go as predicted. The rest is for predictions that miss, since an answer that
+# comes too late has cost the others what it took.
+TRUSTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ def predicted_wait_s(load: Load, *, bulk: bool, bulk_share: float) -> float:
     only its share of the tokens; bulk ones wait for all."""
     everything = load.online_s + load.bulk_s
     return load.running_s + (everything if bulk else min(load.online_s / max(1 - bulk_share, 0.01), everything))
+
+
+def longest_wait_s(limit_s: float, left_s: float, own_s: float) -> float:
+    """With which a request is still done in the `left_s` that its caller gives, if its own texts take `own_s`."""
+    return min(limit_s, max(TRUSTED * left_s - own_s, 0.0))
 
 
 def admit(wait_s: float, limit_s: float) -> None:

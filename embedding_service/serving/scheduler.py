@@ -79,7 +79,7 @@ class Scheduler:
         """The texts of one request: of one set of weights, and one class."""
         weights = items[0].weights
         self._queues.arrive(weights)
-        self._queues[weights].put(items, self._clock(), 1 / self._tokens_per_s(weights))
+        self._queues[weights].put(items, self._clock(), self.seconds(weights, 1))
         self.pump()
 
     def withdraw(self, items: Iterable[Item]) -> None:
@@ -116,6 +116,10 @@ class Scheduler:
                 bulk_s += queue.bulk_tokens / speed
         running_s = min((worker.free_in_s(now) for worker in self._workers if worker.is_ready), default=0.0)
         return Load(online_s, bulk_s, running_s, min(worker.ready_in_s(now) for worker in self._workers))
+
+    def seconds(self, weights: int, tokens: float) -> float:
+        """That they take all workers, with nothing before them."""
+        return tokens / self._tokens_per_s(weights)
 
     @property
     def online_tokens(self) -> int:

@@ -12,17 +12,31 @@ from embedding_service.model.encoder import Encoder, Tokens
 
 INLINE_CHARACTERS = 2048        # about 0.5 ms
 PIECE_CHARACTERS = 128 * 1024   # about 20 ms; between pieces a caller who has left is noticed, and others get their turn
+USUAL_CHARACTERS = 5.0          # of a token, until texts have been seen
+WEIGHT = 0.05                   # of a request, in how many characters a token has here
 
 
 class Tokenizing:
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenize")
+        self._characters = USUAL_CHARACTERS
+
+    def expected(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> float:
+        """How many tokens these texts will have, about."""
+        most = encoder.max_length
+        return sum(min(2 + size / self._characters, most) for size in _sizes(texts, pairs))
 
     async def tokens(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Tokens]:
         """One per text. `pairs`: None, or one per text."""
-        sizes = [len(text) for text in texts]
-        if pairs:
-            sizes = [size + len(pair) for size, pair in zip(sizes, pairs, strict=True)]
+        sizes = _sizes(texts, pairs)
+        found = await self._tokens(encoder, texts, pairs, sizes)
+        characters = sum(sizes) / max(sum(each.total - 2 for each in found), 1)
+        self._characters += WEIGHT * (max(characters, 1.0) - self._characters)
+        return found
+
+    async def _tokens(
+        self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None, sizes: Sequence[int]
+    ) -> list[Tokens]:
         if sum(sizes) <= INLINE_CHARACTERS:
             return encoder.encode_batch(texts, pairs or None)
         loop = asyncio.get_running_loop()
@@ -34,6 +48,13 @@ class Tokenizing:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _sizes(texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
+    """Characters of each text, with its pair."""
+    if not pairs:
+        return [len(text) for text in texts]
+    return [len(text) + len(pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
 def pieces(sizes: Sequence[int], limit: int = PIECE_CHARACTERS) -> Iterator[slice]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedding_service.serving.admission import Load, admit, predicted_wait_s
+from embedding_service.serving.admission import Load, admit, longest_wait_s, predicted_wait_s
 from embedding_service.serving.batching import choose
 from embedding_service.serving.cost_model import CostModel, Costs, Measured, budget
 from embedding_service.serving.item import Call, Item
@@ -216,3 +216,12 @@ def test_a_batch_forgets_those_nobody_waits_for() -> None:
     wanted, left = items(2)
     left.withdraw()
     assert Batch([wanted, left], deaths=1).wanted() == Batch([wanted], deaths=1)
+
+
+@given(limit=st.floats(0, 100), left=st.floats(-10, 100), own=st.floats(0, 100))
+def test_a_request_may_wait_as_long_as_it_is_still_done_in_half_of_the_time_that_its_caller_gives(
+    limit: float, left: float, own: float
+) -> None:
+    wait = longest_wait_s(limit, left, own)
+    assert 0 <= wait <= limit
+    assert wait == 0 or wait + own <= left / 2 + 1e-9
