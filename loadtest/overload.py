@@ -24,18 +24,17 @@ from deploy.services import Ports
 from loadtest.compare import WORKLOADS
 from loadtest.machine import machine
 from loadtest.report import percentiles
+from twohop.embedding import EMBED
+from twohop.status import PUSHBACK_KEY
 from twohop.wire import embedding_pb2 as wire
 
-METHOD = "/twohop.embedding.v1.EmbeddingService/Embed"
 REFUSED = grpc.StatusCode.RESOURCE_EXHAUSTED
-PUSHBACK = "grpc-retry-pushback-ms"
 ALLOWED_MS = 50.0
 BREATH_S = 0.05         # of a caller who was refused
 Answers = list[tuple[grpc.StatusCode, float, bool]]     # status, ms, whether it said when to come again
-Ask = Any     # grpc.aio.UnaryUnaryMultiCallable, which is generic in its stubs only
 
 
-async def caller(ask: Ask, texts: Sequence[str], deadline_s: float, end: float) -> Answers:
+async def caller(ask: Any, texts: Sequence[str], deadline_s: float, end: float) -> Answers:
     """One request after the other until `end`."""
     message = wire.EmbedRequest(texts=texts).SerializeToString()
     found: Answers = []
@@ -43,7 +42,7 @@ async def caller(ask: Ask, texts: Sequence[str], deadline_s: float, end: float) 
         began = time.perf_counter()
         call = ask(message, timeout=deadline_s)
         code = await call.code()
-        told = any(key == PUSHBACK for key, _ in await call.trailing_metadata())
+        told = any(key == PUSHBACK_KEY for key, _ in await call.trailing_metadata())
         found.append((code, (time.perf_counter() - began) * 1000, told))
         if code is not grpc.StatusCode.OK:
             await asyncio.sleep(BREATH_S)
@@ -52,7 +51,7 @@ async def caller(ask: Ask, texts: Sequence[str], deadline_s: float, end: float) 
 
 async def flood(address: str, texts: Sequence[str], callers: int, each: int, deadline_s: float, seconds: float) -> Answers:
     async with grpc.aio.insecure_channel(address, options=[("grpc.enable_retries", 0)]) as channel:
-        ask: Ask = channel.unary_unary(METHOD, None, None)
+        ask: Any = channel.unary_unary(EMBED.path, None, None)
         end = time.perf_counter() + seconds
         parts = [texts[number * each % len(texts) :][:each] for number in range(callers)]
         found = await asyncio.gather(*(caller(ask, part, deadline_s, end) for part in parts))

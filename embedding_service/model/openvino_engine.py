@@ -145,7 +145,7 @@ class QuantizedConstants(Constants):
         self._group = group
         self._largest = largest_inputs(checkpoint, layers)
         self._smoothing: dict[str, NDArray[np.float32]] = {}
-        self._quantized: dict[str, tuple[ov.Node, ov.Node]] = {}
+        self._quantized: dict[str, tuple[ov.Node, ov.Node, ov.Node]] = {}
 
     def smooth(self, x: ov.Node, readers: Sequence[str]) -> ov.Node:
         if readers[0] not in self._smoothing:
@@ -157,13 +157,13 @@ class QuantizedConstants(Constants):
         prefix = names[0].removesuffix(".weight")
         if prefix not in self._largest:
             return super().matrix(names)
-        weight = _joined([self.tensor(name) for name in names])
         if prefix not in self._quantized:
+            weight = _joined([self.tensor(name) for name in names])
             found = quantize(weight * self._smoothing[prefix] if prefix in self._smoothing else weight, self._group)
-            self._quantized[prefix] = op.constant(found.values), op.constant(found.scales)
-        values, scales = self._quantized[prefix]
-        grouped = op.multiply(op.convert(values, "f32"), scales)
-        return op.reshape(grouped, _constant(np.array(weight.shape, np.int64)), False)
+            shape = _constant(np.array(weight.shape, np.int64))
+            self._quantized[prefix] = op.constant(found.values), op.constant(found.scales), shape
+        values, scales, shape = self._quantized[prefix]
+        return op.reshape(op.multiply(op.convert(values, "f32"), scales), shape, False)
 
 
 def _joined(tensors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

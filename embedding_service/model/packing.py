@@ -74,8 +74,9 @@ def _best_fit(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
 
 def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int], step: int) -> Placement:
     if size == BLOCK and len(blocks) <= EVEN_BLOCKS:
+        longest_first = sorted((item for block in blocks for item in block), key=lambda index: -lengths[index])
         counts = range(len(blocks), len(blocks) + MORE_BLOCKS + 1)
-        even = [_even_out(blocks, count, lengths, step) for count in counts]
+        even = [_even_out(longest_first, count, lengths, step) or (BLOCK, blocks) for count in counts]
         size, blocks = min(even, key=lambda each: each[0] * len(each[1]))
     sequences, starts = [], []
     for number, block in enumerate(blocks):
@@ -87,18 +88,18 @@ def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int], step:
     return Placement(len(blocks), size, tuple(sequences), tuple(starts))
 
 
-def _even_out(blocks: list[list[int]], count: int, lengths: Sequence[int], step: int) -> tuple[int, list[list[int]]]:
-    """`count` blocks with the same sequences, as short as spreading them evenly allows (longest first, each into the
-    emptiest block); if that is longer than a block, `blocks` as they were."""
+def _even_out(
+    longest_first: Sequence[int], count: int, lengths: Sequence[int], step: int
+) -> tuple[int, list[list[int]]] | None:
+    """The sequences in `count` blocks, each into the emptiest, as short as that allows; None where a block would be too long or
+    have nothing in it."""
     spread: list[list[int]] = [[] for _ in range(count)]
     loads = [0] * count
-    for sequence in sorted((item for block in blocks for item in block), key=lambda index: -lengths[index]):
+    for sequence in longest_first:
         emptiest = loads.index(min(loads))
         spread[emptiest].append(sequence)
         loads[emptiest] += lengths[sequence]
-    if max(loads) <= BLOCK and all(spread):
-        return _round_up(max(loads), step), spread
-    return BLOCK, blocks
+    return (_round_up(max(loads), step), spread) if max(loads) <= BLOCK and all(spread) else None
 
 
 def _round_up(tokens: int, step: int) -> int:

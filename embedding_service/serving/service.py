@@ -124,12 +124,11 @@ class Service:
         if self._flights is not None:
             return await self._embed_what_is_new(self._flights, request, encoder, numerics, arrived)
         # Before the work of tokenising, by what the texts will have; then by what they have.
-        expected = self._tokenizing.expected(encoder, request.texts, request.pairs)
-        self._admit(request, self._scheduler.seconds(encoder.weights, expected))
+        self._admit(request, encoder, self._tokenizing.expected(encoder, request.texts, request.pairs))
         tokens = await self._tokenizing.tokens(encoder, request.texts, request.pairs)
         counts, totals = [len(each.ids) for each in tokens], [each.total for each in tokens]
         self._check_tokens(request, encoder, counts, totals)
-        self._admit(request, self._scheduler.seconds(encoder.weights, sum(counts)))
+        self._admit(request, encoder, sum(counts))
         tokenized = time.monotonic()
         call = Call(asyncio.get_running_loop())
         items = [
@@ -163,7 +162,7 @@ class Service:
         found, items = {key: entry.vectors for key, entry in known.items()}, []
         started = 0
         if new:
-            self._admit(request, self._scheduler.seconds(encoder.weights, sum(len(each.ids) for each in new.values())))
+            self._admit(request, encoder, sum(len(each.ids) for each in new.values()))
             call = Call(asyncio.get_running_loop())
             joined, started = flights.join(call, encoder, new, bulk=request.bulk, deadline=request.deadline)
             try:
@@ -185,17 +184,19 @@ class Service:
             return {}
         texts = [request.texts[index] for index in places.values()]
         pairs = [request.pairs[index] for index in places.values()] if request.pairs else ()
-        self._admit(request, self._scheduler.seconds(encoder.weights, self._tokenizing.expected(encoder, texts, pairs)))
+        self._admit(request, encoder, self._tokenizing.expected(encoder, texts, pairs))
         return dict(zip(places, await self._tokenizing.tokens(encoder, texts, pairs), strict=True))
 
-    def _admit(self, request: Request, own_s: float) -> None:
-        """`own_s`: what its texts take, as predicted."""
+    def _admit(self, request: Request, encoder: Encoder, tokens: float) -> None:
+        """`tokens`: of its texts, as known so far."""
         if self._scheduler.is_lost:
             raise lost()
         limit_s = self._waits.bulk_s if request.bulk else self._waits.online_s
         if request.deadline is not None:
             # Over already: then it is let in if nobody waits, and ends so.
-            limit_s = longest_wait_s(limit_s, request.deadline - time.monotonic(), own_s)
+            limit_s = longest_wait_s(
+                limit_s, request.deadline - time.monotonic(), self._scheduler.seconds(encoder.weights, tokens)
+            )
         admit(predicted_wait_s(self._scheduler.load, bulk=request.bulk, bulk_share=self._bulk_share), limit_s)
 
     def _check_tokens(self, request: Request, encoder: Encoder, counts: Sequence[int], totals: Sequence[int]) -> None:

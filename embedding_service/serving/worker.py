@@ -8,7 +8,6 @@ starts another.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import logging
@@ -30,10 +29,10 @@ from embedding_service.serving.frames import HEADER, Done, Kind, Ready
 from embedding_service.serving.probe import Model, measure
 from twohop.errors import Failed, ModelError, TwoHopError
 from twohop_service import logs
+from twohop_service.parent import die_with
 
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 # Streams take the interpreter's lock in turns of milliseconds by default: longer than a short text needs altogether.
 SWITCH_S = 0.0002
 # Below the service, which has little to do and should do it at once: under overload refusals come three times sooner.
@@ -67,7 +66,7 @@ def load(plan: Plan) -> Model:
 
 def main(arguments: Sequence[str], load: Callable[[Plan], Model] = load) -> int:
     descriptors, parent, plan = arguments[0].split(","), int(arguments[1]), Plan(**json.loads(arguments[2]))
-    _die_with(parent)
+    _belong_to(parent)
     os.nice(NICE)
     logs.set_up(plan.log_level)
     with ExitStack() as stack:
@@ -93,16 +92,13 @@ def _serve(model: Model, link: socket.socket, stream: int) -> None:
         link.sendall(_answer(model, batch, payload, None if kind is Kind.RUN_ALONE else stream))
 
 
-def _die_with(parent: int) -> None:
+def _belong_to(parent: int) -> None:
     """With the service gone there is nobody to compute for. Its end of the socket closes too, but a running batch would first
     be finished. Signals meant for the service (Ctrl-C goes to the whole group) are its business."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
+    die_with(parent, signal.SIGKILL)
 
 
 def _refuse(link: socket.socket, error: TwoHopError) -> int:

@@ -17,6 +17,7 @@ from head_service.evaluation.own_server import own_server
 from head_service.repository import serving_config, versions
 from head_service.repository.serving_config import Roles
 from head_service.repository.versions import Version
+from head_service.training import encoders
 from twohop.embedding import EmbeddingClient
 from twohop.errors import Failed, InvalidInput, NotFound
 from twohop.heads import HeadClient
@@ -24,7 +25,6 @@ from twohop.types import TLS
 
 FEWEST_TEXTS = 20
 FURTHEST = 5
-SHORTEST_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def compare(order: Order, hop_1: EmbeddingClient) -> Comparison:
         kept = profile.read(version.path)
         assert version.manifest is not None
         fingerprint = version.manifest.encoder.fingerprint
-        listed = hop_1.wait_until_ready(max(SHORTEST_WAIT_S, order.wait_s))
+        listed = encoders.listed(hop_1, order.wait_s)
         encoder = live.encoder_of(listed, hop_1.encoder, fingerprint, order.head)
         found = live.ask(hop_1, hop_2, encoder, order.head, kept.labels, some)
     compared = signals(kept, found.vectors, found.scores)

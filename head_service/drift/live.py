@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from head_service.progress import progress
+from head_service.training.vectors import REQUEST_TIMEOUT_S, TEXTS_PER_REQUEST, request
 from twohop.embedding import EmbeddingClient
 from twohop.errors import EncoderMismatch, Failed
 from twohop.head_inputs import head_inputs
 from twohop.heads import HeadClient
 from twohop.types import Encoder, Encoders
-
-TEXTS_PER_REQUEST = 128
-REQUEST_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,7 @@ def ask(
     with progress("asking both hops", len(texts)) as advance:
         for start in range(0, len(texts), TEXTS_PER_REQUEST):
             some = texts[start : start + TEXTS_PER_REQUEST]
-            found = hop_1.embed(
-                some, encoder=encoder.name, expect_fingerprint=encoder.fingerprint, priority="bulk",
-                dtype="float16" if encoder.per_token else "float32", timeout_s=REQUEST_TIMEOUT_S,
-            )  # fmt: skip
+            found = request(hop_1, encoder, some)
             for row in range(len(some)):
                 vectors[start + row] = found.of(row).mean(0, dtype=np.float32)
             row = start

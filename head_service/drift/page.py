@@ -10,6 +10,7 @@ import numpy.typing as npt
 from head_service.drift.compare import Comparison
 from head_service.drift.gaussian import Floats
 from head_service.drift.profile import count_labels
+from head_service.drift.report import LEVELS
 from head_service.drift.signals import Signal
 from head_service.evaluation.page.axes import Axes, Scale, shares
 from head_service.evaluation.page.document import page
@@ -17,7 +18,7 @@ from head_service.evaluation.page.markup import Markup, element
 
 MOST_LABELS = 20
 ROW_HEIGHT, NAME_WIDTH, WIDTH = 34, 190, 480
-LEVELS = {"none": ("as before", "met"), "some": ("changed", "failed"), "much": ("changed much", "failed")}
+CLASSES = {"none": "met", "some": "failed", "much": "failed"}
 
 
 def html(found: Comparison) -> str:
@@ -50,9 +51,8 @@ def _header(found: Comparison) -> Markup:
 
 
 def _card(signal: Signal) -> Markup:
-    word, class_ = LEVELS[signal.level]
     bounds = f"{signal.measure} {signal.size:.3f}; changed from {signal.some:g}, much from {signal.much:g}"
-    level = element("strong", word, class_=class_)
+    level = element("strong", LEVELS[signal.level], class_=CLASSES[signal.level])
     return element("div", element("span", signal.name.capitalize()), level, element("small", bounds), class_="card")
 
 

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from head_service.drift import gaussian
 from head_service.drift.gaussian import Floats, Gaussian
 from head_service.repository.layout import PROFILE
+from head_service.training.answering import MULTI_LABEL_THRESHOLD
 from head_service.training.heads.material import Matrix, Tokens
 from twohop.errors import Failed, NotFound
 from twohop_service import durable
 
 QUANTILES = 1000
 PARTS = 5
-LIKELY = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def profile(
 def count_labels(scores: Floats, multi_label: bool) -> npt.NDArray[np.int64]:
     """scores [N, C] -> how many of the N texts have each label [C]: the best one each, or all that are likely."""
     if multi_label:
-        return np.asarray((scores >= LIKELY).sum(0), np.int64)
+        return np.asarray((scores >= MULTI_LABEL_THRESHOLD).sum(0), np.int64)
     return np.bincount(scores.argmax(1), minlength=scores.shape[1]).astype(np.int64)
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from head_service import data_files
+from head_service.data_files import FASTTEXT_PREFIX, refuse
 from twohop.errors import InvalidInput
-from twohop_service import durable
-
-FASTTEXT_PREFIX = "__label__"
 
 
 @dataclass(frozen=True)
@@ -27,16 +25,8 @@ class LiveTexts:
 def read(path: Path) -> LiveTexts:
     """.tsv and .csv with a header that holds `text`, .jsonl with `text`, .txt with a text a line (fastText's labels are
     taken off). Raises InvalidInput (what is wrong, in which line), Failed (the file cannot be read)."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InvalidInput(f"{path}: unknown kind of data file: name it {', '.join(_READERS)}", detail={"path": str(path)})
-    with durable.explained("read", path):
-        content = path.read_bytes()
-    try:
-        found = list(reader(path, content.decode("utf-8").removeprefix("\ufeff")))
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise _wrong(path, line, f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8") from error
+    reader = data_files.reader_of(path, _READERS)
+    found = list(reader(path, data_files.content(path).text))
     texts = [text for text in found if text.strip()]
     if not texts:
         raise InvalidInput(f"{path}: no texts in it", detail={"path": str(path)})
@@ -44,7 +34,7 @@ def read(path: Path) -> LiveTexts:
 
 
 def _tsv(path: Path, content: str) -> Iterator[str]:
-    lines = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
+    lines = [line.removesuffix("\r") for line in data_files.lines(content)]
     place = _column(path, lines[0].split("\t"))
     for number, line in enumerate(lines[1:], start=2):
         yield _field(path, number, line.split("\t"), place) if line.strip() else ""
@@ -58,26 +48,23 @@ def _csv(path: Path, content: str) -> Iterator[str]:
         for fields in records:
             yield _field(path, records.line_num, fields, place) if fields else ""
     except csv.Error as error:
-        raise _wrong(path, records.line_num, f"no CSV by RFC 4180 ({error}); quote fields that hold commas or quotes") from error
+        refuse(path, records.line_num, f"no CSV by RFC 4180 ({error}); quote fields that hold commas or quotes")
 
 
 def _jsonl(path: Path, content: str) -> Iterator[str]:
-    for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
+    for number, line in enumerate(data_files.lines(content), start=1):
         if not line.strip():
             yield ""
             continue
-        try:
-            fields = json.loads(line)
-        except ValueError as error:
-            raise _wrong(path, number, f"no JSON ({error}); write one object a line") from error
+        fields = data_files.json_of(path, number, line)
         text = fields.get("text") if isinstance(fields, dict) else None
         if not isinstance(text, str):
-            raise _wrong(path, number, 'write an object with a text, such as {"text":"…"}')
+            refuse(path, number, 'write an object with a text, such as {"text":"…"}')
         yield text
 
 
 def _txt(path: Path, content: str) -> Iterator[str]:
-    for line in content.removesuffix("\n").split("\n"):
+    for line in data_files.lines(content):
         words = line.removesuffix("\r")
         while words.startswith(FASTTEXT_PREFIX):
             words = words.partition(" ")[2].lstrip()
@@ -87,18 +74,14 @@ def _txt(path: Path, content: str) -> Iterator[str]:
 def _column(path: Path, header: Sequence[str]) -> int:
     names = [name.strip().lower() for name in header]
     if "text" not in names:
-        raise _wrong(path, 1, f"the header has no column text, but {', '.join(map(repr, header[:10]))}")
+        refuse(path, 1, f"the header has no column text, but {', '.join(map(repr, header[:10]))}")
     return names.index("text")
 
 
 def _field(path: Path, line: int, fields: Sequence[str], place: int) -> str:
     if place >= len(fields):
-        raise _wrong(path, line, f"{len(fields)} fields, and text is field {place + 1} of the header")
+        refuse(path, line, f"{len(fields)} fields, and text is field {place + 1} of the header")
     return fields[place]
-
-
-def _wrong(path: Path, line: int, why: str) -> InvalidInput:
-    return InvalidInput(f"{path}, line {line}: {why}", detail={"path": str(path), "line": line})
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {".tsv": _tsv, ".csv": _csv, ".jsonl": _jsonl, ".txt": _txt}

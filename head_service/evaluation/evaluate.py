@@ -19,7 +19,7 @@ from head_service.evaluation.witnesses import Witnesses, witnesses
 from head_service.repository import versions
 from head_service.repository.manifest import Manifest
 from head_service.training import data
-from head_service.training.rows import Rows
+from head_service.training.rows import Rows, named
 from twohop.chain import TwoHop
 from twohop.embedding import EmbeddingClient
 from twohop.errors import TwoHopError
@@ -144,8 +144,7 @@ def _remarks(rows: Rows, judged: Judgement, manifest: Manifest | None) -> Iterat
     unknown = int((~judged.in_scope).sum())
     if unknown:
         labels = [label for label, known in zip(judged.labels, judged.known, strict=True) if not known]
-        names = ", ".join(map(repr, labels[:5])) + (", …" if len(labels) > 5 else "")
-        yield f"{unknown} rows have labels that the head does not know, and count as wrong: {names}"
+        yield f"{unknown} rows have labels that the head does not know, and count as wrong: {named(labels)}"
     if manifest and rows.sha256 in (manifest.data_sha256, manifest.training.get("dev_sha256")):
         yield f"version {manifest.version} was trained on this very file: these figures say little about new texts"
 

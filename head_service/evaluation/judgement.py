@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from head_service.evaluation.answers import Answers
-
-APPLIES = 0.5  # a label of a multi-label head, where no threshold is known
+from head_service.training.answering import MULTI_LABEL_THRESHOLD
 
 Marks = npt.NDArray[np.bool_]
 
@@ -142,7 +141,7 @@ def judge(
     scores[:, columns] = answers.scores
     given = np.zeros_like(wanted)
     if multi_label and not _exclusive(answers.scores):
-        bounds = np.array([(thresholds or {}).get(label, APPLIES) for label in answers.labels], np.float32)
+        bounds = np.array([(thresholds or {}).get(label, MULTI_LABEL_THRESHOLD) for label in answers.labels], np.float32)
         given[:, columns] = answers.scores >= bounds
     else:
         for row, label in enumerate(answers.predicted):

@@ -20,14 +20,6 @@ def accuracy(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
     return float(np.mean(truth == predicted))
 
 
-def confusion(truth: Classes, predicted: Classes, count: int) -> npt.NDArray[np.int64]:
-    """[count, count]; rows are the true classes, columns the predicted ones. Rows with a class outside are left out."""
-    inside = (truth >= 0) & (truth < count) & (predicted >= 0) & (predicted < count)
-    table = np.zeros((count, count), np.int64)
-    np.add.at(table, (truth[inside], predicted[inside]), 1)
-    return table
-
-
 def macro_f1(truth: Classes, predicted: Classes) -> float:
     """Mean F1 over the classes that occur, true or predicted; a negative class (abstained) has no F1 of its own."""
     scores = []

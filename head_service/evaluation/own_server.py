@@ -22,13 +22,11 @@ from twohop_service import durable
 START_S = 120.0
 STOP_S = 20.0
 POLL_S = 0.1
-# It must not outlive us, whatever ends us: Linux sends SIGTERM (15) then, elsewhere our own clean-up has to do.
+# It must not outlive us, whatever ends us.
 PROGRAM = """
-import ctypes, os, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(0)
+import signal, sys
+from twohop_service.parent import die_with
+die_with(int(sys.argv[1]), signal.SIGTERM)
 from head_service.model_server.cli import main
 sys.exit(main(sys.argv[2:]))
 """

@@ -55,11 +55,10 @@ def witnesses(
         known = Known(vectors.pooled(hop_1, encoder, rows.texts, folder).matrix, np.array(rows.labels))
         return _found(judged, sets, answers, encoder.name, mistakes.suspects(judged, rows.texts, known, None), notes=notes)
     parts = split(train, dev, seed=0)
-    labels = [*parts.train_labels, *parts.validation_labels]
-    validation = range(parts.train_count, len(labels))
+    labels = parts.row_labels
     matrix = vectors.pooled(hop_1, encoder, [*rows.texts, *parts.texts], folder).matrix
     test, fit_on = matrix[: len(rows)], matrix[len(rows) :]
-    regression = baselines.logistic_regression(fit_on, labels, validation, test)
+    regression = baselines.logistic_regression(fit_on, labels, parts.validation, test)
     tfidf = _tfidf(parts, rows)
     answers |= {REGRESSION: regression.predicted, TFIDF: tfidf}
     known = Known(matrix, np.array([*rows.labels, *labels]))
@@ -81,9 +80,7 @@ def _pooled(hop_1: EmbeddingClient, fingerprint: str) -> tuple[Encoder | None, l
 
 
 def _tfidf(parts: Split, rows: Rows) -> npt.NDArray[np.str_]:
-    labels = [*parts.train_labels, *parts.validation_labels]
-    validation = range(parts.train_count, len(labels))
-    return baselines.tfidf_logistic_regression(parts.texts, labels, validation, rows.texts).predicted
+    return baselines.tfidf_logistic_regression(parts.texts, parts.row_labels, parts.validation, rows.texts).predicted
 
 
 def _found(

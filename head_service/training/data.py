@@ -13,28 +13,24 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from head_service import data_files
+from head_service.data_files import FASTTEXT_PREFIX, refuse
 from head_service.training.rows import Rows
 from twohop.errors import InvalidInput
-from twohop_service import durable
 
-FASTTEXT_PREFIX = "__label__"
 # Line number from 1, text, its label (a list of them where the file says so); None: a blank line.
 Row = tuple[int, str, str | list[str]] | None
 
 
 def read(path: Path) -> Rows:
     """Raises InvalidInput (what is wrong, in which line), Failed (the file cannot be read)."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InvalidInput(f"{path}: unknown kind of data file: name it {', '.join(_READERS)}", detail={"path": str(path)})
-    with durable.explained("read", path):
-        content = path.read_bytes()
+    reader = data_files.reader_of(path, _READERS)
+    content = data_files.content(path)
     texts: list[str] = []
     label_sets: list[tuple[str, ...]] = []
     skipped, multi_label = 0, False
-    for row in reader(path, _decode(path, content)):
+    for row in reader(path, content.text):
         if row is None:
             skipped += 1
             continue
@@ -46,29 +42,21 @@ def read(path: Path) -> Rows:
         label_sets.append(tuple(sorted({label.strip() for label in labels})))
     if not texts:
         raise InvalidInput(f"{path}: no rows in it; each row needs a text and a label", detail={"path": str(path)})
-    return Rows(path, texts, label_sets, skipped, hashlib.sha256(content).hexdigest(), multi_label)
-
-
-def _decode(path: Path, content: bytes) -> str:
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        _refuse(path, line, f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8")
+    return Rows(path, texts, label_sets, skipped, hashlib.sha256(content.raw).hexdigest(), multi_label)
 
 
 def _check(path: Path, line: int, text: str, labels: Sequence[str]) -> None:
     if not text.strip():
-        _refuse(path, line, "the text is empty; give it one, or remove the row")
+        refuse(path, line, "the text is empty; give it one, or remove the row")
     if not all(label.strip() for label in labels):
-        _refuse(path, line, "the label is empty; give it one, or remove the row")
+        refuse(path, line, "the label is empty; give it one, or remove the row")
     for value in (text, *labels):
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            _refuse(path, line, "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it")
+            refuse(path, line, "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it")
 
 
 def _tsv(path: Path, content: str) -> Iterator[Row]:
-    lines = (line.removesuffix("\r") for line in content.removesuffix("\n").split("\n"))
+    lines = (line.removesuffix("\r") for line in data_files.lines(content))
     columns = _Columns(path, 1, next(lines).split("\t"), example="text<TAB>label")
     for number, line in enumerate(lines, start=2):
         blank = "\t" not in line and not line.strip()
@@ -89,30 +77,27 @@ def _csv(path: Path, content: str) -> Iterator[Row]:
                 blank = not fields or (len(fields) == 1 and not fields[0].strip())
                 yield None if blank else columns.row(start, fields)
     except csv.Error as error:
-        _refuse(path, end + 1, f"no CSV by RFC 4180 ({error}); quote fields that hold commas, quotes or line breaks")
+        refuse(path, end + 1, f"no CSV by RFC 4180 ({error}); quote fields that hold commas, quotes or line breaks")
 
 
 def _jsonl(path: Path, content: str) -> Iterator[Row]:
-    for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
+    for number, line in enumerate(data_files.lines(content), start=1):
         yield _json_row(path, number, line) if line.strip() else None
 
 
 def _json_row(path: Path, number: int, line: str) -> Row:
-    try:
-        fields = json.loads(line)
-    except ValueError as error:
-        _refuse(path, number, f"no JSON ({error}); write one object a line")
+    fields = data_files.json_of(path, number, line)
     if not isinstance(fields, dict) or not {"text", "label"} <= fields.keys():
-        _refuse(path, number, 'write an object with both keys, such as {"text":"…","label":"…"}')
+        refuse(path, number, 'write an object with both keys, such as {"text":"…","label":"…"}')
     text, label = fields["text"], fields["label"]
     for name, value in (("text", text), *(("label", each) for each in (label if isinstance(label, list) else [label]))):
         if not isinstance(value, str):
-            _refuse(path, number, f"{name} is {json.dumps(value)[:40]}, no string; put it between quotation marks")
+            refuse(path, number, f"{name} is {json.dumps(value)[:40]}, no string; put it between quotation marks")
     return number, text, label
 
 
 def _fasttext(path: Path, content: str) -> Iterator[Row]:
-    for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
+    for number, line in enumerate(data_files.lines(content), start=1):
         yield _fasttext_row(path, number, line) if line.strip() else None
 
 
@@ -124,7 +109,7 @@ def _fasttext_row(path: Path, number: int, line: str) -> Row:
         labels.append(first.removeprefix(FASTTEXT_PREFIX))
         text = rest[0] if rest else ""
     if not labels:
-        _refuse(path, number, f"begins with {text.split()[0][:40]!r}; write {FASTTEXT_PREFIX} and the label before the text")
+        refuse(path, number, f"begins with {text.split()[0][:40]!r}; write {FASTTEXT_PREFIX} and the label before the text")
     return number, text, labels if len(labels) > 1 else labels[0]
 
 
@@ -138,17 +123,13 @@ class _Columns:
             if names.count(name) != 1:
                 found = ", ".join(repr(column[:30]) for column in names[:6])
                 problem = "has no" if name not in names else "has more than one"
-                _refuse(path, line, f"the header {problem} column {name!r} (found {found}); let the first line be {example}")
+                refuse(path, line, f"the header {problem} column {name!r} (found {found}); let the first line be {example}")
         self.text, self.label = names.index("text"), names.index("label")
 
     def row(self, line: int, fields: list[str]) -> Row:
         if len(fields) != self.width:
-            _refuse(self.path, line, f"{len(fields)} columns where the header has {self.width}; add or remove separators")
+            refuse(self.path, line, f"{len(fields)} columns where the header has {self.width}; add or remove separators")
         return line, fields[self.text], fields[self.label]
-
-
-def _refuse(path: Path, line: int, problem: str) -> NoReturn:
-    raise InvalidInput(f"{path}, line {line}: {problem}", detail={"path": str(path), "line": line})
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {

@@ -1,12 +1,19 @@
-"""Which encoder of those that hop 1 lists a kind of head is trained on."""
+"""The encoders that hop 1 lists, and which of them a kind of head is trained on."""
 
 from __future__ import annotations
 
 from head_service.training.heads.kinds import Kind
+from twohop.embedding import EmbeddingClient
 from twohop.errors import InvalidInput, NotFound
 from twohop.types import Encoder, Encoders
 
+SHORTEST_WAIT_S = 1.0
 _GIVES = {False: "one vector per text", True: "one vector per token"}
+
+
+def listed(client: EmbeddingClient, wait_s: float) -> Encoders:
+    """Once hop 1 is ready, which may take `wait_s`. Raises what the client raises."""
+    return client.wait_until_ready(max(SHORTEST_WAIT_S, wait_s))
 
 
 def fits(kind: Kind, encoder: Encoder) -> bool:

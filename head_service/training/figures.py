@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from head_service.evaluation import metrics
-from head_service.training.answering import Answering
+from head_service.training.answering import MULTI_LABEL_THRESHOLD, Answering
 from head_service.training.calibration import Calibration, calibrated
 from head_service.training.thresholds import Thresholds, for_precision
 
@@ -57,7 +57,7 @@ def _single(scores: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[st
 
 def _several(scores: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[str, float]:
     """Accuracy is the share of rows with every label right; cross-entropy and calibration are those of each yes and no."""
-    yes, true = scores >= 0.5, truth > 0
+    yes, true = scores >= MULTI_LABEL_THRESHOLD, truth > 0
     counted = (yes | true).any(0)  # labels that occur
     hits, total = (yes & true).sum(0)[counted], (yes.sum(0) + true.sum(0))[counted]
     pairs = np.stack([1 - scores.ravel(), scores.ravel()], 1)

@@ -50,22 +50,19 @@ class Split:
     multi_label: bool
 
     @property
-    def train_texts(self) -> list[str]:
-        return self.texts[: self.train_count]
+    def row_labels(self) -> list[str]:
+        """The label of each row, of single-label rows."""
+        return [label for (label,) in self.label_sets]
 
     @property
-    def validation_texts(self) -> list[str]:
-        return self.texts[self.train_count :]
+    def validation(self) -> range:
+        """The places of the rows for validation."""
+        return range(self.train_count, len(self.texts))
 
-    @property
-    def train_labels(self) -> list[str]:
-        """Of single-label rows."""
-        return [label for (label,) in self.label_sets[: self.train_count]]
 
-    @property
-    def validation_labels(self) -> list[str]:
-        """Of single-label rows."""
-        return [label for (label,) in self.label_sets[self.train_count :]]
+def named(labels: Sequence[str]) -> str:
+    """Some labels for a message, the first of many."""
+    return ", ".join(map(repr, labels[:5])) + (", …" if len(labels) > 5 else "")
 
 
 def split(train: Rows, dev: Rows | None, seed: int) -> Split:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from head_service.training.answering import MULTI_LABEL_THRESHOLD
+
 # Standard errors from the curve to its lower bound: one-sided 95 %.
 MARGIN = 1.645
 # Answers on validation rows from which a label has a threshold of its own.
@@ -49,7 +51,7 @@ def for_precision(scores: Floats, targets: npt.NDArray[Any], wanted: float, labe
     count = len(labels)
     if targets.ndim == 2:
         rows, classes = (places.ravel() for places in np.indices(scores.shape))  # each score may become an answer
-        hits, sizes = targets.ravel() > 0, (scores >= 0.5).sum(0)
+        hits, sizes = targets.ravel() > 0, (scores >= MULTI_LABEL_THRESHOLD).sum(0)
     else:
         rows, classes = np.arange(len(scores)), scores.argmax(1)
         hits, sizes = classes == targets, np.bincount(classes, minlength=count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,11 @@ from head_service.repository.publish import Published, publish
 from head_service.training import auto, data, encoders
 from head_service.training.attempts import Attempt, Candidate, Choices, Workshop
 from head_service.training.heads.kinds import KINDS
-from head_service.training.rows import Rows, Split, split, whole
+from head_service.training.rows import Rows, Split, named, split, whole
 from twohop.embedding import EmbeddingClient
 from twohop.types import Encoders
 from twohop_service import durable
 
-SHORTEST_WAIT_S = 1.0
 AUTO = "auto"
 
 
@@ -66,7 +64,7 @@ def train(order: Order, client: EmbeddingClient) -> Outcome:
     parts = whole(rows, order.choices.folds) if order.choices.folds else split(rows, dev, order.choices.seed)
     # The draft first: a repository that cannot be written is known before the first text is embedded.
     with draft(order.repository, order.head) as folder:
-        listed = client.wait_until_ready(max(SHORTEST_WAIT_S, order.wait_s))
+        listed = encoders.listed(client, order.wait_s)
         workshop = Workshop(client, parts, order.choices, order.vectors)
         attempt, choice = make(order, listed, client.encoder, workshop)
         manifest = describe(order, rows, dev, parts, attempt, choice)
@@ -143,7 +141,7 @@ def remarks(parts: Split, attempt: Attempt) -> list[str]:
     trained = {label for labels in parts.label_sets[: parts.train_count] for label in labels}
     if unseen := sorted(set(parts.labels) - trained):
         notes.append(
-            f"{len(unseen)} label(s) occur in validation rows only, so validation counts those rows as wrong: {_named(unseen)}"
+            f"{len(unseen)} label(s) occur in validation rows only, so validation counts those rows as wrong: {named(unseen)}"
         )
     thresholds = attempt.validated.thresholds
     if thresholds and len(thresholds.silent) == len(parts.labels):
@@ -154,10 +152,6 @@ def remarks(parts: Split, attempt: Attempt) -> list[str]:
     elif thresholds and thresholds.silent:
         notes.append(
             f"{len(thresholds.silent)} label(s) never answer, as no threshold is sure to reach a precision of "
-            f"{thresholds.wanted:g}: {_named(thresholds.silent)}"
+            f"{thresholds.wanted:g}: {named(thresholds.silent)}"
         )
     return notes
-
-
-def _named(labels: Sequence[str]) -> str:
-    return ", ".join(repr(label) for label in labels[:5]) + (", …" if len(labels) > 5 else "")

@@ -16,7 +16,7 @@ from head_service.progress import Progress, progress
 from head_service.training import scratch
 from head_service.training.heads.material import Tokens
 from head_service.training.vector_store import VectorStore
-from twohop.embedding import Dtype, EmbeddingClient
+from twohop.embedding import EmbeddingClient
 from twohop.errors import EncoderMismatch
 from twohop.types import Embeddings, Encoder
 
@@ -55,7 +55,7 @@ def pooled(
     """One vector per text, with those kept in `folder`. Raises what the client raises, EncoderMismatch where hop 1
     changes meanwhile, Failed where the folder cannot be used."""
     with VectorStore(folder, encoder.fingerprint, encoder.numerics, encoder.dimension) as store:
-        embedded = _complete(store, client, encoder, texts, "float32", progress)
+        embedded = _complete(store, client, encoder, texts, progress)
         matrix = scratch.array(folder, (len(texts), encoder.dimension), np.float32)
         for start, some, found in _portions(store, texts):
             matrix[start : start + len(some)] = [found[text][0] for text in some]
@@ -67,7 +67,7 @@ def per_token(
 ) -> TokenVectors:
     """The vectors of each text's tokens, float16 from hop 1 on; else as `pooled`."""
     with VectorStore(folder, encoder.fingerprint, encoder.numerics, encoder.dimension, "float16") as store:
-        embedded = _complete(store, client, encoder, texts, "float16", progress)
+        embedded = _complete(store, client, encoder, texts, progress)
         counts = store.rows(texts)
         offsets = np.cumsum([0, *(counts[text] for text in texts)], dtype=np.int64)  # [N + 1]
         flat = scratch.array(folder, (int(offsets[-1]), encoder.dimension), np.float16)
@@ -76,8 +76,20 @@ def per_token(
     return TokenVectors(Tokens(flat, offsets), embedded, len(texts) - embedded)
 
 
+def request(client: EmbeddingClient, encoder: Encoder, texts: Sequence[str]) -> Embeddings:
+    """In bulk, token vectors as float16. Raises what the client raises."""
+    return client.embed(
+        texts,
+        encoder=encoder.name,
+        expect_fingerprint=encoder.fingerprint,
+        priority="bulk",
+        dtype="float16" if encoder.per_token else "float32",
+        timeout_s=REQUEST_TIMEOUT_S,
+    )
+
+
 def _complete(
-    store: VectorStore, client: EmbeddingClient, encoder: Encoder, texts: Sequence[str], dtype: Dtype, progress: Progress
+    store: VectorStore, client: EmbeddingClient, encoder: Encoder, texts: Sequence[str], progress: Progress
 ) -> int:
     """Embeds what the store lacks, and says how many texts that were."""
     kept = store.rows(texts)
@@ -89,7 +101,7 @@ def _complete(
     ]
     missing = sum(map(len, chunks))
     with progress(f"embedding ({encoder.name})", missing, unit="texts") as advance:
-        for chunk, reply in _embed(client, encoder, [chunk for chunk in chunks if chunk], dtype):
+        for chunk, reply in _embed(client, encoder, [chunk for chunk in chunks if chunk]):
             store.put({text: reply.of(index) for index, text in enumerate(chunk)})
             advance(len(chunk))
     return missing
@@ -104,14 +116,12 @@ def _portions(
         yield start, some, store.get(some)
 
 
-def _embed(
-    client: EmbeddingClient, encoder: Encoder, chunks: list[list[str]], dtype: Dtype
-) -> Iterator[tuple[list[str], Embeddings]]:
+def _embed(client: EmbeddingClient, encoder: Encoder, chunks: list[list[str]]) -> Iterator[tuple[list[str], Embeddings]]:
     pool = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="embed")
     under_way: deque[tuple[list[str], Future[Embeddings]]] = deque()
     try:
         for chunk in chunks:
-            under_way.append((chunk, pool.submit(_request, client, encoder, chunk, dtype)))
+            under_way.append((chunk, pool.submit(_request, client, encoder, chunk)))
             if len(under_way) == REQUESTS_AT_ONCE:
                 yield _first(under_way)
         while under_way:
@@ -125,15 +135,8 @@ def _first(under_way: deque[tuple[list[str], Future[Embeddings]]]) -> tuple[list
     return chunk, future.result()
 
 
-def _request(client: EmbeddingClient, encoder: Encoder, texts: list[str], dtype: Dtype) -> Embeddings:
-    reply = client.embed(
-        texts,
-        encoder=encoder.name,
-        expect_fingerprint=encoder.fingerprint,
-        priority="bulk",
-        dtype=dtype,
-        timeout_s=REQUEST_TIMEOUT_S,
-    )
+def _request(client: EmbeddingClient, encoder: Encoder, texts: list[str]) -> Embeddings:
+    reply = request(client, encoder, texts)
     if reply.numerics != encoder.numerics:
         raise EncoderMismatch(
             f"encoder {encoder.name} answered in {reply.numerics} where it was {encoder.numerics} before: "

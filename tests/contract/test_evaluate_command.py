@@ -40,14 +40,6 @@ class TwoVersions(HeadRules):
 
 
 @pytest.fixture(scope="module")
-def hop_1() -> Iterator[EmbeddingRules]:
-    service = EmbeddingRules()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
 def hop_2() -> Iterator[TwoVersions]:
     service = TwoVersions()
     service.start()

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,6 @@ from rule_services import POOLED, RICH, EmbeddingRules
 
 from twohop.errors import InvalidInput, Unavailable
 from twohop.wire import tfserving_pb2 as wire
-
-
-@pytest.fixture(scope="module")
-def hop_1() -> Iterator[EmbeddingRules]:
-    service = EmbeddingRules()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
-def trainer(hop_1: EmbeddingRules, tmp_path: Path) -> Trainer:
-    hop_1.reset()
-    return Trainer(hop_1, tmp_path)
 
 
 @pytest.fixture(scope="module")

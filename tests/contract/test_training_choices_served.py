@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from head_trainer import LABELS, Served, Trainer
-from rule_services import RICH, TOKENS, EmbeddingRules
+from rule_services import RICH, TOKENS
 
 from head_service.training.answering import Answering
 from head_service.training.export import export
@@ -18,20 +17,6 @@ from head_service.training.heads.trained import Model
 from twohop.wire import embedding_pb2
 
 WEIGHTS = "variables/variables.data-00000-of-00001"
-
-
-@pytest.fixture(scope="module")
-def hop_1() -> Iterator[EmbeddingRules]:
-    service = EmbeddingRules()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
-def trainer(hop_1: EmbeddingRules, tmp_path: Path) -> Trainer:
-    hop_1.reset()
-    return Trainer(hop_1, tmp_path)
 
 
 def manifest_of(said: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ LEAVES = {
     "pyarrow": ("embedding_service.tools.parquet",),
     "nncf": ("embedding_service.model.quantize",),
     "matplotlib": ("embedding_service.tools.bench.picture",),
-    "keras": ("head_service.training.heads.", "head_service.training.export"),
+    "keras": (),        # heads are plain TensorFlow
     "tensorflow": ("head_service.training.heads.", "head_service.training.export", "head_service.model_server.session"),
 }
 

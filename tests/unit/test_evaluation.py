@@ -39,14 +39,13 @@ def test_figures_agree_with_scikit_learn(generator: np.random.Generator, count: 
     probabilities = generator.dirichlet(np.ones(count), 200)
     assert metrics.accuracy(truth, predicted) == accuracy_score(truth, predicted)
     assert metrics.macro_f1(truth, predicted) == pytest.approx(f1_score(truth, predicted, average="macro"))
-    assert metrics.confusion(truth, predicted, count).tolist() == confusion_matrix(truth, predicted).tolist()
     assert metrics.cross_entropy(truth, probabilities) == pytest.approx(log_loss(truth, probabilities, labels=range(count)))
     labels = tuple(f"label {at}" for at in range(count))
     given = answers([labels[at] for at in predicted], probabilities.tolist(), labels)
     whole = judge([(labels[at],) for at in truth], given)
     assert whole.accuracy == metrics.accuracy(truth, predicted)
     assert whole.macro_f1 == pytest.approx(metrics.macro_f1(truth, predicted))
-    assert whole.counts().tolist() == metrics.confusion(truth, predicted, count).tolist()
+    assert whole.counts().tolist() == confusion_matrix(truth, predicted).tolist()
 
 
 def test_an_area_under_the_curve_is_scikit_learns(generator: np.random.Generator) -> None:

@@ -134,14 +134,14 @@ def test_a_tenth_of_each_label_is_held_back_and_the_seed_decides_which() -> None
 
 def test_split_parts_are_disjoint_and_complete() -> None:
     parts = split(rows_of(["a"] * 15 + ["b"] * 15), None, seed=3)
-    assert len(parts.validation_texts) == 4
-    assert sorted(parts.train_texts + parts.validation_texts) == sorted(rows_of(["x"] * 30).texts)
+    assert len(parts.validation) == 4
+    assert sorted(parts.texts) == sorted(rows_of(["x"] * 30).texts)
     assert parts.labels == ["a", "b"]
 
 
 def test_dev_rows_validate_and_may_bring_labels() -> None:
     parts = split(rows_of(["b", "a"]), rows_of(["a", "c"]), seed=0)
-    assert (parts.validation_labels, parts.labels) == (["a", "c"], ["a", "b", "c"])
+    assert ([parts.row_labels[row] for row in parts.validation], parts.labels) == (["a", "c"], ["a", "b", "c"])
 
 
 def test_multi_label_rows_are_spread_by_their_rarest_label() -> None:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from head_service.training.heads.descent import MEMBERS, Network, Plan, Weights, descend, dropout, token_inputs
-from head_service.training.heads.material import Material, moments, token_vectors
+from head_service.training.heads.descent import MEMBERS, Floats, Form, Network, Plan, Weights, dropout, token_inputs
+from head_service.training.heads.material import Material, token_vectors
 from head_service.training.heads.runtime import tensorflow
 from head_service.training.heads.trained import Model, Trained
 
@@ -24,16 +23,12 @@ ATTENDED_DROPOUT = 0.5
 HIDDEN_SCORE = -1e9
 PLANS = (Plan(rate=1e-3, epochs=7), Plan(rate=2e-3, epochs=10))
 
-Floats = npt.NDArray[np.floating]
-
 
 def fit(
     train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Callable[[int], None]
 ) -> Trained:
     """See kinds.Kind."""
-    mean, deviation = moments(token_vectors(train).flat)
-    weights, best, trials = descend(network(mean, deviation, classes), PLANS, train, validation, seed, advance)
-    return Trained(folded(weights, mean, deviation), best.validation, best.trial.settings, trials)
+    return Form(PLANS, network, folded).fit(token_vectors(train).flat, train, validation, classes, seed, advance)
 
 
 def network(mean: Floats, deviation: Floats, classes: int) -> Network:

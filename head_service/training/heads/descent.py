@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from head_service.training.heads import objective
-from head_service.training.heads.material import Material, joined, token_vectors, vector_matrix
+from head_service.training.heads.material import Material, Matrix, joined, moments, token_vectors, vector_matrix
 from head_service.training.heads.portion import Portion
 from head_service.training.heads.runtime import tensorflow
-from head_service.training.heads.trained import Trial
+from head_service.training.heads.trained import Model, Trained, Trial
 
 MEMBERS = 3
 BATCH_ROWS = 64
@@ -27,6 +27,7 @@ PATIENCE = 0.25  # of the planned epochs, but two at least, may improve nothing
 LENGTH_JITTER = 6  # tokens; batches are of texts of about one length, so that little is padding
 ADAM = 0.9, 0.999, 1e-7  # decay of the mean, of the square; smallest divisor
 
+Floats = npt.NDArray[np.floating]
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
@@ -38,6 +39,24 @@ class Network:
     initial: Callable[[np.random.Generator], Weights]
     logits: Callable[[Mapping[str, Any], Mapping[str, Any], Any], Any]
     inputs: Callable[[Material, npt.NDArray[np.integer]], dict[str, npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of head that is descended to. `network(mean, deviation, classes)` reads vectors that it standardises by the
+    training rows' mean [D] and deviation [D]; `folded(weights, mean, deviation)`: its members as one head on raw vectors."""
+
+    plans: Sequence[Plan]
+    network: Callable[[Floats, Floats, int], Network]
+    folded: Callable[[Weights, Floats, Floats], Model]
+
+    def fit(
+        self, vectors: Matrix, train: Material, validation: Material, classes: int, seed: int, advance: Callable[[int], None]
+    ) -> Trained:
+        """See kinds.Kind. `vectors` [N, D]: all of the training rows."""
+        mean, deviation = moments(vectors)
+        weights, best, trials = descend(self.network(mean, deviation, classes), self.plans, train, validation, seed, advance)
+        return Trained(self.folded(weights, mean, deviation), best.validation, best.trial.settings, trials)
 
 
 @dataclass(frozen=True)

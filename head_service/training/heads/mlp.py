@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from head_service.training.heads.descent import MEMBERS, Network, Plan, Weights, descend, dropout, vector_inputs
-from head_service.training.heads.material import Material, moments, vector_matrix
+from head_service.training.heads.descent import MEMBERS, Floats, Form, Network, Plan, Weights, dropout, vector_inputs
+from head_service.training.heads.material import Material, vector_matrix
 from head_service.training.heads.runtime import tensorflow
 from head_service.training.heads.trained import Model, Trained
 
@@ -22,16 +21,12 @@ INPUT_DROPOUT = 0.3
 HIDDEN_DROPOUT = 0.3
 PLANS = (Plan(rate=1e-3, epochs=10), Plan(rate=2e-3, epochs=20))
 
-Floats = npt.NDArray[np.floating]
-
 
 def fit(
     train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Callable[[int], None]
 ) -> Trained:
     """See kinds.Kind."""
-    mean, deviation = moments(vector_matrix(train))
-    weights, best, trials = descend(network(mean, deviation, classes), PLANS, train, validation, seed, advance)
-    return Trained(folded(weights, mean, deviation), best.validation, best.trial.settings, trials)
+    return Form(PLANS, network, folded).fit(vector_matrix(train), train, validation, classes, seed, advance)
 
 
 def network(mean: Floats, deviation: Floats, classes: int) -> Network:
