@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from services import until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
@@ -17,10 +19,11 @@ from head_trainer import Trainer
 from rule_services import EmbeddingRules
 
 from head_service.repository.layout import version_numbers
+from head_service.repository.locking import locked
 from head_service.training.vectors import REQUESTS_AT_ONCE, TEXTS_PER_REQUEST
 
 ROWS = 600
-FITTING_S = 4.0  # of processor time: longer than TensorFlow's import, shorter than fitting
+BEGUN_FITTING = re.compile(rb"fitting fasttext.*\b[1-9]\d*/\d+")  # what the progress bar says
 WEIGHTS = "variables/variables.data-00000-of-00001"
 
 
@@ -34,11 +37,13 @@ def test_killed_in_embedding_in_training_and_in_export_it_ends_as_if_undisturbed
 
         trainer = Trainer(hop_1, folder(tmp_path / "killed"))
         hop_1.delay_s = 0.3
-        kill(trainer, lambda process: len(hop_1.asked("Embed")) >= 4)
+        kill(trainer, lambda said: len(hop_1.asked("Embed")) >= 4)
         hop_1.delay_s = 0.0
         asked_before = [text for request in hop_1.asked("Embed") for text in request.texts]
-        kill(trainer, lambda process: embedded_all(hop_1) and is_fitting(process))
-        kill(trainer, lambda process: list(heads(trainer).glob(".draft-*/saved_model.pb")) != [])
+        kill(trainer, lambda said: BEGUN_FITTING.search(said))
+        assert embedded_all(hop_1)
+        with locked(trainer.folder / "heads"):  # so that it cannot publish before it is killed
+            kill(trainer, lambda said: list(heads(trainer).glob(".draft-*/saved_model.pb")))
 
         said = trainer.document("--data", trainer.data(rows=ROWS), "--kind", "fasttext")
         asked = [text for request in hop_1.asked("Embed") for text in request.texts]
@@ -52,30 +57,40 @@ def test_killed_in_embedding_in_training_and_in_export_it_ends_as_if_undisturbed
     assert len(asked) - len(set(asked)) <= REQUESTS_AT_ONCE * TEXTS_PER_REQUEST
 
 
-def kill(trainer: Trainer, is_time: Callable[[subprocess.Popen[bytes]], bool]) -> None:
-    """Starts a trainer, kills it once it is time, and sees that nobody can see anything of it."""
+def kill(trainer: Trainer, is_time: Callable[[bytes], object]) -> None:
+    """Starts a trainer on a terminal, kills it once `is_time` of what it said, and sees that nobody sees anything of it."""
     argv = trainer.argv("--data", trainer.data(rows=ROWS), "--kind", "fasttext")
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=theirs)
+    said = b""
+
+    def ended_or_is_time() -> object:
+        nonlocal said
+        said += read(ours)
+        return process.poll() is not None or is_time(said)
+
+    os.set_blocking(ours, False)
     try:
-        until(lambda: is_time(process) or process.poll() is not None)
+        until(ended_or_is_time)
         assert process.poll() is None, "it ended before it could be killed"
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+        os.close(theirs)
+        os.close(ours)
     assert version_numbers(heads(trainer)) == []
     assert not (heads(trainer).parent / "models.config").exists()
 
 
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except BlockingIOError:
+        return b""
+
+
 def embedded_all(hop_1: EmbeddingRules) -> bool:
     return len({text for request in hop_1.asked("Embed") for text in request.texts}) == ROWS
-
-
-def is_fitting(process: subprocess.Popen[bytes], loaded_at: dict[int, float] = {}) -> bool:  # noqa: B006  what it saw before
-    """TensorFlow, which is loaded after the last text is embedded, has had time to compute."""
-    if "libtensorflow_framework" not in Path(f"/proc/{process.pid}/maps").read_text():
-        return False
-    used_s = psutil.Process(process.pid).cpu_times().user
-    return used_s > loaded_at.setdefault(process.pid, used_s) + FITTING_S
 
 
 def heads(trainer: Trainer) -> Path:
