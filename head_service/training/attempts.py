@@ -12,6 +12,8 @@ from head_service.training import fitting, materials
 from head_service.training.figures import Validated, validated
 from head_service.training.heads.kinds import Kind
 from head_service.training.heads.material import Material, Matrix, vector_matrix
+from head_service.training.heads.ngram_regression import Regression
+from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained
 from head_service.training.materials import ClassWeights
 from head_service.training.rows import Split
@@ -56,6 +58,8 @@ class Workshop:
     def __init__(self, client: EmbeddingClient, parts: Split, choices: Choices, folder: Path) -> None:
         self._client, self._parts, self._choices, self._folder = client, parts, choices, folder
         self._materials: dict[str, Material] = {}
+        self._ngrams = [Regression() for _ in range(max(1, choices.folds))]
+        self._shared: dict[str, list[Shared]] = {}
         self.embedded = self.reused = 0
 
     def attempt(self, candidate: Candidate, progress: Progress) -> Attempt:
@@ -63,7 +67,8 @@ class Workshop:
         begun = time.monotonic()
         parts, choices = self._parts, self._choices
         material = self._material(candidate.encoder, progress)
-        fitted = fitting.fit(candidate.kind, material, parts, choices.folds, choices.seed, self._folder, progress)
+        shared = self._shared.setdefault(candidate.encoder.name, [Shared(ngrams) for ngrams in self._ngrams])
+        fitted = fitting.fit(candidate.kind, material, parts, choices.folds, choices.seed, self._folder, progress, shared)
         judged = validated(fitted.logits, fitted.targets, parts.labels, choices.precision)
         return Attempt(candidate, fitted.trained, judged, time.monotonic() - begun)
 

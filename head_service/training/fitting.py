@@ -15,6 +15,7 @@ from head_service.training import materials, rows
 from head_service.training.heads.kinds import Kind
 from head_service.training.heads.material import Material
 from head_service.training.heads.objective import is_better
+from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained, Trial
 from head_service.training.rows import Split
 
@@ -28,34 +29,42 @@ class Fitted:
     targets: npt.NDArray[Any]
 
 
-def fit(kind: Kind, material: Material, parts: Split, folds: int, seed: int, folder: Path, progress: Progress) -> Fitted:
+def fit(
+    kind: Kind, material: Material, parts: Split, folds: int, seed: int, folder: Path, progress: Progress,
+    shared: Sequence[Shared],
+) -> Fitted:  # fmt: skip
     """Settings are chosen on the rows for validation, or, with `folds`, on each row by heads that were trained on the
-    others. `folder`: whose disk holds copies of vectors."""
+    others. `folder`: whose disk holds copies of vectors; `shared`: one for each fold, or one."""
     with progress(f"fitting {kind.name}", kind.steps * max(1, folds), unit="%" if not folds else "steps") as advance:
         if folds:
-            return _on_folds(kind, material, parts, folds, seed, folder, advance)
+            return _on_folds(kind, material, parts, folds, seed, folder, advance, shared)
         train = materials.between(material, 0, parts.train_count)
         validation = materials.between(material, parts.train_count, len(material))
-        trained = _fit(kind, train, validation, parts, seed, advance)
+        trained = _fit(kind, train, validation, parts, seed, advance, shared[0])
         return Fitted(trained, trained.validation, validation.targets)
 
 
 def _on_folds(
-    kind: Kind, material: Material, parts: Split, count: int, seed: int, folder: Path, advance: Advance
-) -> Fitted:
+    kind: Kind, material: Material, parts: Split, count: int, seed: int, folder: Path, advance: Advance,
+    shared: Sequence[Shared],
+) -> Fitted:  # fmt: skip
     logits = np.empty((len(material), len(parts.labels)), np.float32)
     found: list[Trained] = []
-    for held in rows.folds(rows.strata(parts.label_sets), count, seed):
+    for held, of_fold in zip(rows.folds(rows.strata(parts.label_sets), count, seed), shared, strict=True):
         others = np.setdiff1d(np.arange(len(material)), held).tolist()
         train, validation = materials.at(material, others, folder), materials.at(material, held, folder)
-        trained = _fit(kind, train, validation, parts, seed, advance)
+        trained = _fit(kind, train, validation, parts, seed, advance, of_fold)
         logits[held] = trained.validation
         found.append(trained)
     return Fitted(agreed(found, parts.multi_label), logits, material.targets)
 
 
-def _fit(kind: Kind, train: Material, validation: Material, parts: Split, seed: int, advance: Advance) -> Trained:
-    return kind.fit(train, validation, len(parts.labels), seed=seed, multi_label=parts.multi_label, advance=advance)
+def _fit(
+    kind: Kind, train: Material, validation: Material, parts: Split, seed: int, advance: Advance, shared: Shared
+) -> Trained:
+    return kind.fit(
+        train, validation, len(parts.labels), seed=seed, multi_label=parts.multi_label, advance=advance, shared=shared
+    )
 
 
 def agreed(found: Sequence[Trained], multi_label: bool) -> Trained:

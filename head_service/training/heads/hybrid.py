@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from head_service.training.heads import attention, linear, ngram_regression, objective
+from head_service.training.heads import ngram_regression, objective
+from head_service.training.heads.kinds import KINDS
 from head_service.training.heads.material import Material, joined
 from head_service.training.heads.portion import Portion
+from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Model, Trained, Trial
 
 SHARES = tuple(round(0.1 * tenths, 1) for tenths in range(10))  # of the n-grams
@@ -25,14 +27,15 @@ BASIS_STEPS, CHOICE_STEPS = 70, 20
 
 
 def fit(
-    train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Callable[[int], None]
-) -> Trained:
+    train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Callable[[int], None],
+    shared: Shared,
+) -> Trained:  # fmt: skip
     """See kinds.Kind."""
-    kind = attention if train.tokens is not None else linear
-    told = Portion(advance, BASIS_STEPS, 100)
-    basis = kind.fit(train, validation, classes, seed=seed, multi_label=multi_label, advance=told.more)
+    kind = KINDS["attention" if train.tokens is not None else "linear"]
+    told = Portion(advance, BASIS_STEPS, kind.steps)
+    basis = kind.fit(train, validation, classes, seed=seed, multi_label=multi_label, advance=told.more, shared=shared)
     told = Portion(advance, CHOICE_STEPS, len(ngram_regression.PENALTIES))
-    choice = ngram_regression.choose(train, validation, classes, told)
+    choice = shared.ngrams.choice(train, validation, classes, told)
     told.finish()
     trials = [_mixed_trial(share, basis, choice, validation) for share in SHARES]
     best = min(trials, key=lambda trial: trial.cross_entropy)
@@ -43,7 +46,7 @@ def fit(
         basis.model, mixed(share, basis.validation, choice.validation), best.settings, [*basis.trials, *choice.trials, *trials]
     )
     if share > 0:
-        table, bias = ngram_regression.train(joined(train, validation), classes, choice)
+        table, bias = shared.ngrams.trained(joined(train, validation), classes, choice)
         trained = replace(trained, model=with_ngrams(basis.model, table, bias, share, multi_label))
     advance(100 - BASIS_STEPS - CHOICE_STEPS)
     return trained

@@ -42,8 +42,26 @@ class Choice:
     trials: list[Trial]
 
 
-def choose(train: Material, validation: Material, classes: int, told: Callable[[], None]) -> Choice:
-    """Stops at the first penalty that does worse; `told` is called after each."""
+class Regression:
+    """Of the same rows whoever asks: chosen once, trained once."""
+
+    def __init__(self) -> None:
+        self._choice: Choice | None = None
+        self._trained: tuple[Floats, Floats] | None = None
+
+    def choice(self, train: Material, validation: Material, classes: int, told: Callable[[], None]) -> Choice:
+        """`told` is called after each penalty that is tried now."""
+        self._choice = self._choice or _choose(train, validation, classes, told)
+        return self._choice
+
+    def trained(self, rows: Material, classes: int, choice: Choice) -> tuple[Floats, Floats]:
+        """On all rows with the chosen penalty: the table [2 * 2^bits, C], words first, and the bias [C]."""
+        self._trained = self._trained or _train(rows, classes, choice)
+        return self._trained
+
+
+def _choose(train: Material, validation: Material, classes: int, told: Callable[[], None]) -> Choice:
+    """Stops at the first penalty that does worse."""
     counted = Counted(train, bits_for(classes))
     unseen = counts(validation.texts, counted.bits)
     weights, best, trials = np.zeros((2 * 2**counted.bits + 1, classes), np.float32), None, []
@@ -60,8 +78,7 @@ def choose(train: Material, validation: Material, classes: int, told: Callable[[
     return best
 
 
-def train(rows: Material, classes: int, choice: Choice) -> tuple[Floats, Floats]:
-    """On all rows with the chosen penalty: the table [2 * 2^bits, C], words first, and the bias [C]."""
+def _train(rows: Material, classes: int, choice: Choice) -> tuple[Floats, Floats]:
     counted = Counted(rows, bits_for(classes))
     weights = counted.minimise(choice.trial.settings["ngram_penalty"], choice.start)
     return counted.rarity[:, None] * weights[:-1], weights[-1]
