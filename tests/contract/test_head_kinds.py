@@ -18,6 +18,7 @@ from head_service.training.heads import descent, ngram_regression
 from head_service.training.heads.kinds import KINDS
 from head_service.training.heads.material import Material, Tokens
 from head_service.training.heads.runtime import tensorflow
+from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained
 from twohop.heads import HeadClient
 
@@ -202,6 +203,24 @@ def test_n_grams_that_bring_nothing_are_left_out_and_text_is_not_asked_for(case:
     trained = KINDS["hybrid"].fit(train, validation, C, seed=0, multi_label=False, advance=lambda steps: None)
     assert trained.settings["ngram_share"] == 0
     assert "text" not in trained.model.inputs
+
+
+@pytest.mark.parametrize(("case", "basis"), [("hybrid", "attention"), ("hybrid-of-vectors", "linear")])
+def test_a_hybrid_of_what_was_fitted_before_is_the_one_fitted_alone(heads: Heads, case: str, basis: str) -> None:
+    wants = CASES[case][1]
+    shared, told = Shared(), list[int]()
+    for kind in (basis, "hybrid"):
+        train, validation = rows(160, 1, wants=wants), rows(60, 2, wants=wants)
+        told.clear()
+        trained = KINDS[kind].fit(
+            train, validation, C, seed=3, multi_label=False, advance=told.append, shared=shared
+        )
+    assert sum(told) == KINDS["hybrid"].steps
+    alone = heads[case, False].trained
+    assert trained.settings == alone.settings
+    assert {name: array.tobytes() for name, array in trained.model.weights.items()} == {
+        name: array.tobytes() for name, array in alone.model.weights.items()
+    }
 
 
 def test_progress_ends_at_the_steps_promised(case: str) -> None:
