@@ -91,10 +91,10 @@ def _validation(outcome: Outcome) -> Iterator[str]:
         f"calibration error {figures['calibration_error']:.4f}; then trained on all rows"
     )
     calibration = judged.calibration
-    kept = "kept" if calibration.temperature != 1 else "left out"
+    kept = f"{calibration.temperature:.3f}" if calibration.temperature != 1 else "left out"
     yield (
-        f"temperature {calibration.fitted:.3f} {kept}: it saves {calibration.gain:.4f} of cross-entropy, "
-        f"where {calibration.gain_needed:.4f} show that it helps"
+        f"temperature {kept}: the best ({calibration.fitted:.3f}) saves {calibration.gain:.4f} of cross-entropy, "
+        f"where {calibration.gain_needed:.4f} show that one helps"
     )
     if judged.thresholds:
         yield (

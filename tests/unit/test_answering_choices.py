@@ -24,8 +24,28 @@ def drawn(rows: int, seed: int, *, classes: int = 2, sharpness: float = 3.0) -> 
 def test_scores_that_say_too_much_or_too_little_get_a_temperature(factor: float) -> None:
     logits, truth = drawn(1000, seed=0, classes=5)
     found = calibrated(logits * factor, truth)
-    assert found.temperature == found.fitted == pytest.approx(factor, rel=0.15)
+    assert found.fitted == pytest.approx(factor, rel=0.15)
     assert found.gain > found.gain_needed
+    scores = Answering(found.temperature).scores(logits * factor)
+    assert scores.max(1).mean() == pytest.approx((scores.argmax(1) == truth).mean(), abs=1e-3)
+
+
+def test_a_few_rows_that_are_surely_wrong_do_not_make_all_others_unsure() -> None:
+    logits, truth = drawn(900, seed=1)
+    truth[:9] = logits[:9].argmin(1)
+    logits[:9] *= 4
+    found = calibrated(logits, truth)
+    assert found.fitted > 1.1
+    assert 1 <= found.temperature < found.fitted - 0.05
+    scores = Answering(found.temperature).scores(logits).max(1)
+    assert scores.mean() == pytest.approx((logits.argmax(1) == truth).mean(), abs=1e-3)
+
+
+def test_a_head_that_errs_on_no_row_is_not_said_to_be_never_wrong() -> None:
+    logits = np.full((100, 2), 0.0)
+    logits[:, 0] = 1.0
+    found = calibrated(logits, np.zeros(100, int))
+    assert Answering(found.temperature).scores(logits).max(1).mean() == pytest.approx(100.5 / 101, abs=1e-3)
 
 
 def test_scores_that_mean_what_they_say_keep_them() -> None:
