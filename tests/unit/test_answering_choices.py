@@ -25,6 +25,7 @@ def test_scores_that_say_too_much_or_too_little_get_a_temperature(factor: float)
     logits, truth = drawn(1000, seed=0, classes=5)
     found = calibrated(logits * factor, truth)
     assert found.fitted == pytest.approx(factor, rel=0.15)
+    assert found.temperature == pytest.approx(factor, rel=0.15)
     assert found.gain > found.gain_needed
     scores = Answering(found.temperature).scores(logits * factor)
     assert scores.max(1).mean() == pytest.approx((scores.argmax(1) == truth).mean(), abs=1e-3)

@@ -46,7 +46,7 @@ def fit(
         basis.model, mixed(share, basis.validation, choice.validation), best.settings, [*basis.trials, *choice.trials, *trials]
     )
     if share > 0:
-        table, bias = shared.ngrams.trained(joined(train, validation), classes, choice)
+        table, bias = shared.ngrams.trained(joined(train, validation), classes)
         trained = replace(trained, model=with_ngrams(basis.model, table, bias, share, multi_label))
     advance(100 - BASIS_STEPS - CHOICE_STEPS)
     return trained

@@ -54,9 +54,10 @@ class Regression:
         self._choice = self._choice or _choose(train, validation, classes, told)
         return self._choice
 
-    def trained(self, rows: Material, classes: int, choice: Choice) -> tuple[Floats, Floats]:
-        """On all rows with the chosen penalty: the table [2 * 2^bits, C], words first, and the bias [C]."""
-        self._trained = self._trained or _train(rows, classes, choice)
+    def trained(self, rows: Material, classes: int) -> tuple[Floats, Floats]:
+        """On all rows with the penalty of the `choice`: the table [2 * 2^bits, C], words first, and the bias [C]."""
+        assert self._choice is not None
+        self._trained = self._trained or _train(rows, classes, self._choice)
         return self._trained
 
 
