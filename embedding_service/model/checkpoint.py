@@ -43,6 +43,12 @@ class Architecture:
     layer_norm_eps: float
     first_position: int = 0
 
+    @property
+    def block_weights(self) -> int:
+        """In the matrices of one block: query, key, value and output are hidden x hidden, the feed-forward network is
+        hidden x intermediate twice."""
+        return 4 * self.hidden * self.hidden + 2 * self.hidden * self.intermediate
+
 
 class Checkpoint:
     """Weights under their Hugging Face names without `bert.`, read from disk when asked for.

@@ -1,8 +1,8 @@
-"""Where each sequence lies: best-fit packing into blocks of tokens, blocks into feeds of a few known shapes. Pure.
+"""Where each sequence lies: best-fit packing into blocks of tokens, blocks into feeds of few and short shapes. Pure.
 
 A feed is n blocks of B tokens, run as one [n, B] array. Several sequences share a block and none crosses one, so that
-attention costs B per token and not the length of the pack; what is left of a block is filler. B is 64; a longer sequence
-opens a block of its own length, rounded up to 64. Texts that fill their blocks badly are spread evenly over shorter ones.
+attention costs B per token and not the length of the pack; what is left of a block is filler. What fits one feed gets the
+shape that costs least; more is dealt out over blocks of 64 first (a longer sequence opens a block of its own length).
 """
 
 from __future__ import annotations
@@ -10,12 +10,19 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 BLOCK = 64
-STEP = 8                # short blocks are multiples of it, unless the engine asks for a coarser one
+STEP = 16               # sizes of blocks are multiples of it: others cost bf16 and int8 6 to 12 % more a row
 FEED_TOKENS = 512       # most tokens of a feed: enough for full speed (measured flat from 320 to 1024)
-EVEN_BLOCKS = 8         # up to so many blocks are evened out and shortened: it saves 2 to 5 % filler
-MORE_BLOCKS = 3         # than needed, where shorter ones hold the texts with less filler: another 1 to 3 %
+FEED_ROWS = 576         # most rows of one, filler included
+WIDEST = 256            # largest block for sequences that fit a shorter one
+
+# Measured, in rows: what attention costs each row for every token of its block, and what a feed costs beside its rows.
+ATTENTION = 0.0007
+ANOTHER_FEED = 20
+
+Shape = tuple[int, int]     # blocks, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,39 +34,78 @@ class Placement:
     sequences: tuple[int, ...]
     starts: tuple[int, ...]
 
+    @property
+    def shape(self) -> Shape:
+        return self.blocks, self.size
+
 
 def place(lengths: Sequence[int], *, step: int = STEP, feed_tokens: int = FEED_TOKENS) -> list[Placement]:
     """Feeds that hold every sequence exactly once. `lengths` are at least 1, in tokens; a sequence longer than
-    `feed_tokens` gets a feed of its own. Blocks shorter than 64 are multiples of `step`, a divisor of 64."""
+    `feed_tokens` gets a feed of its own. A feed of a single block of up to 64 may be any multiple of `step`, a divisor of 16."""
+    longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    together = _together(longest_first, lengths, step) if 0 < sum(lengths) <= min(feed_tokens, FEED_TOKENS) else None
+    if together and (len(lengths) == 1 or together.size <= BLOCK):
+        return [together]
+    apart = list(_apart(longest_first, lengths, step, feed_tokens))
+    return [together] if together and _cost(together.shape) <= sum(_cost(each.shape) for each in apart) else apart
+
+
+def shapes(longest: int, *, step: int = STEP, rows: int = FEED_ROWS) -> Iterator[Shape]:
+    """All shapes of up to so many rows that `place` makes for sequences of up to `longest` tokens."""
+    for size in range(step, BLOCK, step):
+        if size % STEP:
+            yield 1, size
+    for size in range(STEP, max(_round_up(longest, BLOCK), WIDEST) + 1, STEP):
+        for blocks in range(1, max(1, rows // size) + 1):
+            yield blocks, size
+
+
+def _together(longest_first: Sequence[int], lengths: Sequence[int], step: int) -> Placement | None:
+    """In one feed of the cheapest shape that holds them; None where they would leave much of any empty."""
+    total = sum(lengths[index] for index in longest_first)
+    known = _candidates(_round_up(total, step), _round_up(lengths[longest_first[0]], STEP), step)
+    for blocks, size in known:
+        if placement := _best_fit(longest_first, lengths, blocks, size):
+            return placement
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _candidates(total: int, longest: int, step: int) -> tuple[Shape, ...]:
+    """Shapes that may hold `total` tokens, cheapest first."""
+    most = min(FEED_ROWS, total + max(BLOCK, total // 4))
+    found = {(1, total)} if total <= BLOCK else set()
+    for size in range(longest, max(longest, WIDEST) + 1, STEP):
+        found.update((blocks, size) for blocks in range(-(-total // size), most // size + 1))
+    return tuple(sorted(found, key=_cost))
+
+
+def _cost(shape: Shape) -> float:
+    blocks, size = shape
+    return ANOTHER_FEED + blocks * size * (1 + ATTENTION * size)
+
+
+def _apart(longest_first: Sequence[int], lengths: Sequence[int], step: int, feed_tokens: int) -> Iterator[Placement]:
+    """Dealt out to blocks of 64 and of multiples of it, blocks of one size to feeds; each feed in its cheapest shape."""
     by_size: dict[int, list[list[int]]] = {}
-    for size, block in _best_fit(lengths):
+    for size, block in _open_blocks(longest_first, lengths):
         by_size.setdefault(size, []).append(block)
-    placements = []
     for size, blocks in sorted(by_size.items(), reverse=True):
         # Spread evenly: two feeds of 5 and 6 blocks keep two cores busy, feeds of 8 and 3 do not.
         feeds = -(-len(blocks) // max(1, feed_tokens // size))
         for feed in range(feeds):
-            placements.append(_placement(size, blocks[feed::feeds], lengths, step))
-    return placements
+            whole = _placement(size, blocks[feed::feeds], lengths)
+            tokens = sum(lengths[sequence] for sequence in whole.sequences)
+            ordered = sorted(whole.sequences, key=lambda index: -lengths[index])
+            short = _together(ordered, lengths, step) if tokens <= FEED_TOKENS else None
+            yield short if short and _cost(short.shape) < _cost(whole.shape) else whole
 
 
-def shapes(longest: int, *, step: int = STEP, feed_tokens: int = FEED_TOKENS) -> Iterator[tuple[int, int]]:
-    """All (blocks, size) that `place` makes for sequences of up to `longest` tokens: what to warm up."""
-    top = _round_up(longest, BLOCK)
-    for size in range(BLOCK, top + 1, BLOCK):
-        for blocks in range(1, max(1, feed_tokens // size) + 1):
-            yield blocks, size
-    for size in range(step, BLOCK, step):
-        for blocks in range(1, EVEN_BLOCKS + MORE_BLOCKS + 1):
-            if blocks * size <= EVEN_BLOCKS * BLOCK:
-                yield blocks, size
-
-
-def _best_fit(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """(size, sequences) of each block; longest first, each into the block with the least room that still holds it."""
+def _open_blocks(longest_first: Sequence[int], lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """(size, sequences) of each block; each sequence into the block with the least room that still holds it, else a new one."""
     blocks: list[tuple[int, list[int]]] = []
     room: list[tuple[int, int]] = []                      # sorted (free tokens, block)
-    for sequence in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+    for sequence in longest_first:
         length = lengths[sequence]
         at = bisect.bisect_left(room, (length, -1))
         if at == len(room):
@@ -72,12 +118,22 @@ def _best_fit(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     yield from blocks
 
 
-def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int], step: int) -> Placement:
-    if size == BLOCK and len(blocks) <= EVEN_BLOCKS:
-        longest_first = sorted((item for block in blocks for item in block), key=lambda index: -lengths[index])
-        counts = range(len(blocks), len(blocks) + MORE_BLOCKS + 1)
-        even = [_even_out(longest_first, count, lengths, step) or (BLOCK, blocks) for count in counts]
-        size, blocks = min(even, key=lambda each: each[0] * len(each[1]))
+def _best_fit(longest_first: Sequence[int], lengths: Sequence[int], count: int, size: int) -> Placement | None:
+    """Each sequence into the block with the least room that still holds it; None where one finds none."""
+    blocks: list[list[int]] = [[] for _ in range(count)]
+    room = [(size, block) for block in range(count)]      # sorted (free tokens, block)
+    for sequence in longest_first:
+        length = lengths[sequence]
+        at = bisect.bisect_left(room, (length, -1))
+        if at == len(room):
+            return None
+        free, block = room.pop(at)
+        blocks[block].append(sequence)
+        bisect.insort(room, (free - length, block))
+    return _placement(size, blocks, lengths)
+
+
+def _placement(size: int, blocks: Sequence[Sequence[int]], lengths: Sequence[int]) -> Placement:
     sequences, starts = [], []
     for number, block in enumerate(blocks):
         start = number * size
@@ -86,20 +142,6 @@ def _placement(size: int, blocks: list[list[int]], lengths: Sequence[int], step:
             starts.append(start)
             start += lengths[sequence]
     return Placement(len(blocks), size, tuple(sequences), tuple(starts))
-
-
-def _even_out(
-    longest_first: Sequence[int], count: int, lengths: Sequence[int], step: int
-) -> tuple[int, list[list[int]]] | None:
-    """The sequences in `count` blocks, each into the emptiest, as short as that allows; None where a block would be too long or
-    have nothing in it."""
-    spread: list[list[int]] = [[] for _ in range(count)]
-    loads = [0] * count
-    for sequence in longest_first:
-        emptiest = loads.index(min(loads))
-        spread[emptiest].append(sequence)
-        loads[emptiest] += lengths[sequence]
-    return (_round_up(max(loads), step), spread) if max(loads) <= BLOCK and all(spread) else None
 
 
 def _round_up(tokens: int, step: int) -> int:

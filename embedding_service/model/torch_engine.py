@@ -74,8 +74,6 @@ class TorchEngine:
         self._positions = of.positions
         self._layers = tuple(layers)
         self._tops = sorted(set(tops))
-        # At float32 a coarser step keeps the bits of a text wherever it lies, as for OpenVINO.
-        self._step = 16 if self._target.precision == "f32" else packing.STEP
         self._most_tokens = CUDA_TOKENS if self._cuda else packing.FEED_TOKENS
         self._tokens_per_batch = self._most_tokens
         self._lengths: list[Length] = []
@@ -98,18 +96,16 @@ class TorchEngine:
     def warm_up(self, longest: int) -> None:
         if self._cuda:
             self._record(longest)
-            self._compute(_of_feed(filler(1, packing.BLOCK), self._tops[-1]))
+        self._compute(_of_feed(filler(1, packing.BLOCK), self._tops[-1]))
+        if self._cuda:
             self._tokens_per_batch = self._measure(min(longest, PROBE_LENGTH))
-        else:
-            for shape in packing.shapes(longest, step=self._step):
-                self._compute(_of_feed(filler(*shape), self._tops[-1]))
 
     def _passes(self, pack: Pack) -> Iterator[Pass]:
         in_rows = [index for index in range(len(pack.lengths)) if self._end_to_end and self._is_open(pack, index)]
         for row in varlen.lay_out(pack, in_rows, self._positions, tokens=self._most_tokens, shapes=self._lengths):
             yield _of_row(row)
         rest = sorted(set(range(len(pack.lengths))) - set(in_rows))
-        placements = packing.place([pack.lengths[index] for index in rest], step=self._step, feed_tokens=self._most_tokens)
+        placements = packing.place([pack.lengths[index] for index in rest], feed_tokens=self._most_tokens)
         for placed in placements:
             own = replace(placed, sequences=tuple(rest[index] for index in placed.sequences))
             yield _of_feed(fill(pack, own, self._positions))
@@ -155,8 +151,7 @@ class TorchEngine:
             self._lengths = varlen.graph_shapes(longest)
             passes = [_blank(shape) for shape in self._lengths]
         else:
-            shapes = packing.shapes(longest, step=self._step, feed_tokens=GRAPH_BLOCK_TOKENS)
-            passes = [_of_feed(filler(*shape), 0) for shape in shapes if shape[0] * shape[1] <= GRAPH_BLOCK_TOKENS]
+            passes = [_of_feed(filler(*shape), 0) for shape in packing.shapes(longest, rows=GRAPH_BLOCK_TOKENS)]
         for each in sorted(passes, key=lambda each: -each.inputs.size):
             for top in self._tops:
                 self._recorded[each.shape, top] = self._capture(each, top, pool)

@@ -11,12 +11,11 @@ from embedding_service.model.checkpoint import Architecture
 
 
 def linear_flops_per_token(of: Architecture, layers: int) -> int:
-    """Floating-point operations of the linear layers of blocks 1..`layers` for one token: query, key, value and output are
-    hidden x hidden, the feed-forward network is hidden x intermediate twice; 2 operations for each multiply-add.
+    """Floating-point operations of the linear layers of blocks 1..`layers` for one token: 2 for each multiply-add.
 
     Attention (which grows with the text's length), embeddings, norms, activations and poolers are not counted.
     """
-    return 2 * layers * (4 * of.hidden * of.hidden + 2 * of.hidden * of.intermediate)
+    return 2 * layers * of.block_weights
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
