@@ -10,8 +10,10 @@ from dataclasses import dataclass
 # A batch moves the estimate by a tenth: it follows a machine that gets busy within a second, and no single outlier.
 WEIGHT = 0.1
 LEAST_RATIO, MOST_RATIO = 0.1, 10.0
-# Of the best tokens per second: what a larger batch brings beyond is not worth the longer wait for it.
+# Of the best tokens per second: what a larger batch brings beyond is not worth the longer wait for it. A batch of so few seconds
+# is worth no cut: small batches look fast by chance where the machine was busy while they were measured.
 ENOUGH = 0.99
+SHORT_S = 0.05
 
 Points = Sequence[tuple[int, float]]
 
@@ -29,9 +31,10 @@ class Measured:
 
 
 def budget(points: Points) -> int:
-    """The fewest tokens of those measured with which a batch runs at (nearly) full speed."""
+    """The fewest tokens of those measured with which a batch runs at (nearly) full speed, or the most that are short."""
     speeds = {tokens: tokens / max(seconds, 1e-9) for tokens, seconds in points}
-    return min(tokens for tokens, speed in speeds.items() if speed >= ENOUGH * max(speeds.values()))
+    enough = min(tokens for tokens, speed in speeds.items() if speed >= ENOUGH * max(speeds.values()))
+    return max([enough, *(tokens for tokens, seconds in points if seconds <= SHORT_S)])
 
 
 class CostModel:

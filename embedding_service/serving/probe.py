@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from embedding_service.model.encoder import Item, Output
 from embedding_service.model.packing import BLOCK
-from embedding_service.serving.cost_model import Measured
+from embedding_service.serving.cost_model import Measured, Points
 
 SHORT = 16              # tokens of the texts that fill a batch
-ROUNDS = 2
+ROUNDS = 3
 
 
 class Model(Protocol):
@@ -47,26 +47,27 @@ def _measure(model: Model, encoder: int, longest: int, pool: ThreadPoolExecutor)
     most = model.tokens_per_batch
     sizes = sorted({size for size in (SHORT, most // 8, most // 4, most // 2, most) if size >= SHORT})
 
-    def alone(tokens: int, each: int) -> float:
-        return min(_seconds(model, encoder, tokens, each, None) for _ in range(ROUNDS))
+    def alone(size: int) -> float:
+        return _seconds(model, encoder, size, SHORT, None)
 
-    def beside(tokens: int, each: int) -> float:
+    def beside(size: int, each: int = SHORT) -> float:
         """On every stream at the same time; of all, the middle."""
-        rounds = [
-            list(pool.map(lambda stream: _seconds(model, encoder, tokens, each, stream), range(model.streams)))
-            for _ in range(ROUNDS)
-        ]
-        return min(sorted(seconds)[len(seconds) // 2] for seconds in rounds)
+        seconds = list(pool.map(lambda stream: _seconds(model, encoder, size, each, stream), range(model.streams)))
+        return sorted(seconds)[len(seconds) // 2]
 
-    points = [(size, beside(size, SHORT)) for size in sizes]
+    points = _fastest(beside, sizes)
     longest = min(longest, most)
-    extra = beside(most // longest * longest, longest) / beside(most // longest * longest, SHORT) - 1 if longest > BLOCK else 0.0
-    return Measured(
-        points if model.streams == 1 else [(size, alone(size, SHORT)) for size in sizes],
-        points,
-        max(extra, 0.0) / max(longest - BLOCK, 1),
-        BLOCK,
-    )
+    per_long_token = 0.0
+    if longest > BLOCK:
+        (_, short), (_, long) = _fastest(lambda each: beside(most // longest * longest, each), (SHORT, longest))
+        per_long_token = max(long / short - 1, 0.0) / (longest - BLOCK)
+    return Measured(points if model.streams == 1 else _fastest(alone, sizes), points, per_long_token, BLOCK)
+
+
+def _fastest(seconds: Callable[[int], float], sizes: Sequence[int]) -> Points:
+    """Of some rounds over all sizes: a moment in which the machine is busy does not fall on one size."""
+    rounds = [[seconds(size) for size in sizes] for _ in range(ROUNDS)]
+    return list(zip(sizes, map(min, *rounds), strict=True))
 
 
 def _seconds(model: Model, encoder: int, tokens: int, each: int, stream: int | None) -> float:

@@ -129,6 +129,11 @@ def test_the_budget_is_the_smallest_batch_at_nearly_full_speed() -> None:
     assert budget([(16, 1.0)]) == 16
 
 
+def test_short_batches_are_not_cut_shorter_because_a_small_one_looked_fast() -> None:
+    assert budget([(64, 0.0005), (256, 0.01), (512, 0.03), (1024, 0.06)]) == 512
+    assert budget([(64, 0.001), (256, 0.004), (512, 0.006), (1024, 0.012)]) == 1024
+
+
 costs = st.builds(
     lambda alone, streams, gain: Costs(
         Measured([(16, alone), (512, alone * 20)], [(16, alone * gain), (512, alone * gain * 20)]), streams
