@@ -19,7 +19,7 @@ FEED_ROWS = 576         # most rows of one, filler included
 WIDEST = 256            # largest block for sequences that fit a shorter one
 
 # Measured, in rows: what attention costs each row for every token of its block, and what a feed costs beside its rows.
-ATTENTION = 0.0007
+ATTENTION = 0.0009
 ANOTHER_FEED = 20
 
 Shape = tuple[int, int]     # blocks, size
