@@ -36,11 +36,13 @@ class Workload:
 
     def packs(self, tokens_per_pack: int, at_least: int) -> list[list[Item]]:
         """At least so many packs of up to `tokens_per_pack` tokens (a longer text has one of its own). Which texts share one
-        is chosen from the whole workload, repeated as needed, as a long queue or a bulk job allows."""
+        is chosen from the whole workload, repeated as needed, as a long queue or a bulk job allows; in an order of chance."""
         times = max(1, -(-at_least * tokens_per_pack // self.tokens))
         items = self.items * times
         placements = place([len(ids) for _, ids, _ in items], feed_tokens=tokens_per_pack)
-        return [[items[sequence] for sequence in placement.sequences] for placement in placements]
+        packs = [[items[sequence] for sequence in placement.sequences] for placement in placements]
+        random.Random(SEED).shuffle(packs)      # the longest texts are placed first: a round may not get far beyond them
+        return packs
 
 
 def from_file(encoder: Encoder, file: Path | None) -> Workload:
