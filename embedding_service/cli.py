@@ -170,7 +170,7 @@ def _lengths(given: str) -> tuple[int, ...]:
 @click.option("--id-column", metavar="NAME", help="Where the ids are.  [default: id, else rows are numbered from 0]",
               show_default=False)
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", help="Of the vectors.")
-@click.option("--window", type=click.IntRange(1), default=16384, metavar="TEXTS",
+@click.option("--window", type=click.IntRange(1), default=8192, metavar="TEXTS",
               help="Texts that are kept as one: what a kill costs at most, and a row group of the output.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT, and what an interrupted run with other settings has left.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON document.")

@@ -38,7 +38,7 @@ class Job:
     precision: str = "auto"
     threads: int = 0
     dtype: str = "float32"
-    window: int = 16384
+    window: int = 8192
     may_replace: bool = False
 
 
