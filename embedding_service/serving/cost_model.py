@@ -13,7 +13,7 @@ LEAST_RATIO, MOST_RATIO = 0.1, 10.0
 # Of the best tokens per second: what a larger batch brings beyond is not worth the longer wait for it. A batch of so few seconds
 # is worth no cut: small batches look fast by chance where the machine was busy while they were measured.
 ENOUGH = 0.99
-SHORT_S = 0.05
+SHORT_S = 0.1
 
 Points = Sequence[tuple[int, float]]
 

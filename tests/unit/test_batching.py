@@ -130,7 +130,7 @@ def test_the_budget_is_the_smallest_batch_at_nearly_full_speed() -> None:
 
 
 def test_short_batches_are_not_cut_shorter_because_a_small_one_looked_fast() -> None:
-    assert budget([(64, 0.0005), (256, 0.01), (512, 0.03), (1024, 0.06)]) == 512
+    assert budget([(64, 0.0005), (256, 0.02), (512, 0.06), (1024, 0.12)]) == 512
     assert budget([(64, 0.001), (256, 0.004), (512, 0.006), (1024, 0.012)]) == 1024
 
 
