@@ -35,8 +35,9 @@ log = logging.getLogger(__name__)
 
 # Streams take the interpreter's lock in turns of milliseconds by default: longer than a short text needs altogether.
 SWITCH_S = 0.0002
-# Below the service, which has little to do and should do it at once: under overload refusals come three times sooner.
-NICE = 5
+# Below the service, which has little to do and should do it at once: under overload refusals come several times sooner, and at 15
+# accepted calls are late.
+NICE = 10
 
 
 @dataclass(frozen=True)
