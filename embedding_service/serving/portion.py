@@ -23,8 +23,9 @@ def portion(waiting: int, first: int, *, free: int, costs: Costs) -> Portion:
     """Of `waiting` tokens, `first` of them in the text whose turn it is, for a worker with `free` streams, at least one."""
     share = -(-waiting // free)
     if 1 < costs.streams == free:
-        # Side by side it ends with the longest part, and a text is not divided.
+        # Side by side it ends with the longest part. A single text has no parts: whatever was measured, all cores are faster.
         beside = costs.beside.seconds(max(share, first), first)
-        if waiting <= costs.tokens_per_batch and costs.alone.seconds(waiting, first) <= beside:
+        is_faster = waiting == first or costs.alone.seconds(waiting, first) <= beside
+        if waiting <= costs.tokens_per_batch and is_faster:
             return Portion(True, waiting)
     return Portion(False, min(share, costs.tokens_per_batch))

@@ -152,6 +152,13 @@ def test_a_portion_is_something_and_alone_only_on_an_idle_machine(costs: Costs, 
     assert part.alone or part.tokens * free >= min(waiting, costs.tokens_per_batch * free)
 
 
+def test_a_single_text_has_all_of_an_idle_machine_even_if_that_was_measured_while_it_was_busy() -> None:
+    costs = Costs(Measured([(16, 1.0), (512, 2.0)], [(16, 0.1), (512, 0.2)]), 2)
+    assert portion(20, 20, free=2, costs=costs).alone
+    assert not portion(20, 20, free=1, costs=costs).alone
+    assert not portion(40, 20, free=2, costs=costs).alone
+
+
 def test_costs_follow_a_machine_that_gets_slower_and_no_single_outlier() -> None:
     cost = CostModel([(1000, 0.1)])
     cost.observe(1000, 1, 100.0)
