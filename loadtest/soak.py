@@ -1,7 +1,7 @@
 """Does hop 1's memory stay where it is? Texts of 1 to 512 tokens, in requests of 1 to 64, and the resident memory of service and
 worker as they go.
 
-    python -m loadtest.soak --texts 100000          # about half an hour on two cores; exits 1 if it grew by more than a tenth
+    python -m loadtest.soak --texts 100000          # 20 minutes to two hours on two cores; exits 1 if it grew by a tenth
 """
 
 from __future__ import annotations
