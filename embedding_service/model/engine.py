@@ -71,4 +71,4 @@ class Engine(Protocol):
         """
 
     def warm_up(self, longest: int) -> None:
-        """Runs every shape that sequences of up to `longest` tokens can take, so that none is seen first by a caller."""
+        """Runs the shapes whose first time a caller with a text of up to `longest` tokens would have to wait for."""

@@ -49,7 +49,7 @@ class Encoders:
 
     @classmethod
     def load(cls, models: Sequence[str] = (), *, engine: str = "auto", precision: str = "auto", threads: int = 0) -> Encoders:
-        """Builds, warms up every shape and checks the numerics: what it returns is ready. threads 0: all cores we may use.
+        """Builds, warms up and checks the numerics: what it returns is ready. threads 0: all cores we may use.
 
         Raises InvalidInput for bad values, Failed where this machine or the weights cannot do it.
         """
