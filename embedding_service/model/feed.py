@@ -54,5 +54,4 @@ def _empty(rows: int) -> NDArray[np.int32]:
 
 
 def _inputs(placement: Placement, flat: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-    shape = placement.blocks, placement.size
-    return {name: row.reshape(shape) for name, row in zip(("ids", "places", "sequence", "key"), flat, strict=True)}
+    return {name: row.reshape(placement.shape) for name, row in zip(("ids", "places", "sequence", "key"), flat, strict=True)}

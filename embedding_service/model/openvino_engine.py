@@ -33,7 +33,7 @@ FINE_STEP = 4
 # short text in MiniLM (bf16, int8), at 30 MB each; BERT-base loses more by the filler than it gains.
 FIXED_SIZES = (16, 32, 48)
 FIXED_BYTES = 256 << 20
-BYTES = {"f32": 4, "bf16": 2, "int8": 1}
+WEIGHT_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
 
 INPUTS = ("ids", "places", "sequence", "key")
 
@@ -54,11 +54,12 @@ class OpenVinoEngine:
         architecture = checkpoint.architecture
         self._group = group_of((architecture.hidden, architecture.intermediate)) if self._precision == "int8" else 0
         constants = QuantizedConstants(checkpoint, max(tops), self._group) if self._precision == "int8" else Constants(checkpoint)
-        matrices = sum(set(tops)) * architecture.block_weights * BYTES[self._precision]
+        matrices = sum(set(tops)) * architecture.block_weights * WEIGHT_BYTES[self._precision]
         self._fixed_sizes = FIXED_SIZES if len(FIXED_SIZES) * matrices <= FIXED_BYTES else ()
         self._fixed: dict[tuple[int, Shape], ov.InferRequest] = {}
         self._wide: dict[int, ov.InferRequest] = {}
-        self._narrow: list[dict[int, ov.InferRequest]] = [{} for _ in range(self.streams)]
+        # A single stream is the whole machine.
+        self._narrow: list[dict[int, ov.InferRequest]] = [{} for _ in range(self.streams)] if self.streams > 1 else []
         for top in sorted(set(tops)):
             model = build(constants, top, layers)
             for size in self._fixed_sizes:
@@ -66,9 +67,9 @@ class OpenVinoEngine:
                 fixed.reshape({name: [1, size] for name in INPUTS})
                 [self._fixed[top, (1, size)]] = self._compile(core, fixed, threads, 1)
             self._wide[top] = self._compile(core, model, threads, 1)[0]
-            requests = self._compile(core, model, threads, self.streams) if self.streams > 1 else [self._wide[top]]
-            for of_stream, request in zip(self._narrow, requests, strict=True):
-                of_stream[top] = request
+            if self._narrow:
+                for of_stream, request in zip(self._narrow, self._compile(core, model, threads, self.streams), strict=True):
+                    of_stream[top] = request
 
     def _compile(self, core: ov.Core, model: ov.Model, threads: int, streams: int) -> list[ov.InferRequest]:
         options = {"INFERENCE_PRECISION_HINT": self._rest, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams,
@@ -85,25 +86,28 @@ class OpenVinoEngine:
         return FEED_TOKENS
 
     def run(self, pack: Pack, stream: int | None = None) -> Iterator[Part]:
+        if not self._narrow:
+            stream = None
         for placement in place(pack.lengths, step=self._step):
             feed = fill(pack, placement if stream is not None else self._fixed_shape(placement), self._positions)
             request = self._request(feed, stream)
-            request.infer(feed.inputs, share_inputs=True, share_outputs=True)
+            _infer(request, feed)
             yield _part(feed, request)
 
     def warm_up(self, longest: int) -> None:
         """A model's first feed costs 20 to 30 ms (its weights are packed then), a shape's first 2 to 5 ms: that matters for
         texts that are alone, so their shapes are run, and one full feed everywhere."""
         full = filler(FEED_TOKENS // BLOCK, BLOCK)
-        single = [filler(blocks, size) for blocks, size in shapes(longest, step=self._step) if blocks == 1]
+        shortest = max(self._fixed_sizes, default=0) + 1
+        single = [filler(*shape) for shape in shapes(longest, step=self._step) if shape[0] == 1 and shape[1] >= shortest]
         for request in self._wide.values():
             for feed in (full, *single):
-                request.infer(feed.inputs, share_inputs=True, share_outputs=True)
+                _infer(request, feed)
         for (_, shape), request in self._fixed.items():
-            request.infer(filler(*shape).inputs, share_inputs=True, share_outputs=True)
-        for requests in self._narrow if self.streams > 1 else ():
+            _infer(request, filler(*shape))
+        for requests in self._narrow:
             for request in requests.values():
-                request.infer(full.inputs, share_inputs=True, share_outputs=True)
+                _infer(request, full)
 
     def _fixed_shape(self, placement: Placement) -> Placement:
         """In the next larger block that has a model of its own; as it is if it is too large for those."""
@@ -116,6 +120,11 @@ class OpenVinoEngine:
         if stream is not None:
             return self._narrow[stream][top]
         return self._fixed.get((top, feed.placement.shape), self._wide[top])
+
+
+def _infer(request: ov.InferRequest, feed: Feed) -> None:
+    """The one kind of call: after another with larger shapes, this one fails."""
+    request.infer(feed.inputs, share_inputs=True, share_outputs=True)
 
 
 def _part(feed: Feed, request: ov.InferRequest) -> Part:

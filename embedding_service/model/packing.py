@@ -61,17 +61,17 @@ def shapes(longest: int, *, step: int = STEP, rows: int = FEED_ROWS) -> Iterator
 
 
 def _together(longest_first: Sequence[int], lengths: Sequence[int], step: int) -> Placement | None:
-    """In one feed of the cheapest shape that holds them; None where they would leave much of any empty."""
+    """In one feed of the cheapest shape that holds them; None where every shape that does would be filler for the most part."""
     total = sum(lengths[index] for index in longest_first)
-    known = _candidates(_round_up(total, step), _round_up(lengths[longest_first[0]], STEP), step)
-    for blocks, size in known:
-        if placement := _best_fit(longest_first, lengths, blocks, size):
-            return placement
+    for count, size in _candidates(_round_up(total, step), _round_up(lengths[longest_first[0]], STEP)):
+        blocks = _best_fit(longest_first, lengths, [size] * count)
+        if len(blocks) == count:
+            return _placement(size, [block for _, block in blocks], lengths)
     return None
 
 
 @lru_cache(maxsize=4096)
-def _candidates(total: int, longest: int, step: int) -> tuple[Shape, ...]:
+def _candidates(total: int, longest: int) -> tuple[Shape, ...]:
     """Shapes that may hold `total` tokens, cheapest first."""
     most = min(FEED_ROWS, total + max(BLOCK, total // 4))
     found = {(1, total)} if total <= BLOCK else set()
@@ -88,7 +88,7 @@ def _cost(shape: Shape) -> float:
 def _apart(longest_first: Sequence[int], lengths: Sequence[int], step: int, feed_tokens: int) -> Iterator[Placement]:
     """Dealt out to blocks of 64 and of multiples of it, blocks of one size to feeds; each feed in its cheapest shape."""
     by_size: dict[int, list[list[int]]] = {}
-    for size, block in _open_blocks(longest_first, lengths):
+    for size, block in _best_fit(longest_first, lengths, ()):
         by_size.setdefault(size, []).append(block)
     for size, blocks in sorted(by_size.items(), reverse=True):
         # Spread evenly: two feeds of 5 and 6 blocks keep two cores busy, feeds of 8 and 3 do not.
@@ -101,10 +101,11 @@ def _apart(longest_first: Sequence[int], lengths: Sequence[int], step: int, feed
             yield short if short and _cost(short.shape) < _cost(whole.shape) else whole
 
 
-def _open_blocks(longest_first: Sequence[int], lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """(size, sequences) of each block; each sequence into the block with the least room that still holds it, else a new one."""
-    blocks: list[tuple[int, list[int]]] = []
-    room: list[tuple[int, int]] = []                      # sorted (free tokens, block)
+def _best_fit(longest_first: Sequence[int], lengths: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """(size, sequences) of each block: those of `sizes`, and more where one finds no room (of its own length, rounded up to
+    64). Each sequence goes into the block with the least room that still holds it."""
+    blocks: list[tuple[int, list[int]]] = [(size, []) for size in sizes]
+    room = sorted((size, block) for block, size in enumerate(sizes))        # (free tokens, block)
     for sequence in longest_first:
         length = lengths[sequence]
         at = bisect.bisect_left(room, (length, -1))
@@ -115,22 +116,7 @@ def _open_blocks(longest_first: Sequence[int], lengths: Sequence[int]) -> Iterat
         free, block = room.pop(at)
         blocks[block][1].append(sequence)
         bisect.insort(room, (free - length, block))
-    yield from blocks
-
-
-def _best_fit(longest_first: Sequence[int], lengths: Sequence[int], count: int, size: int) -> Placement | None:
-    """Each sequence into the block with the least room that still holds it; None where one finds none."""
-    blocks: list[list[int]] = [[] for _ in range(count)]
-    room = [(size, block) for block in range(count)]      # sorted (free tokens, block)
-    for sequence in longest_first:
-        length = lengths[sequence]
-        at = bisect.bisect_left(room, (length, -1))
-        if at == len(room):
-            return None
-        free, block = room.pop(at)
-        blocks[block].append(sequence)
-        bisect.insort(room, (free - length, block))
-    return _placement(size, blocks, lengths)
+    return blocks
 
 
 def _placement(size: int, blocks: Sequence[Sequence[int]], lengths: Sequence[int]) -> Placement:

@@ -33,8 +33,7 @@ PROBE_LENGTH = 32
 WORTH_DOUBLING = 0.95       # a pack twice as large has to cost so much less per token
 GRAPH_BLOCK_TOKENS = 512    # passes in blocks of up to so many tokens are recorded
 
-Blocks = tuple[int, int]    # blocks, size
-Shape = Blocks | Length
+Shape = packing.Shape | Length
 
 
 class Pass(NamedTuple):
@@ -206,8 +205,7 @@ def _to_host(rows: torch.Tensor) -> torch.Tensor:
 def _of_feed(feed: Feed, top: int | None = None) -> Pass:
     placement = feed.placement
     inputs = np.concatenate([array.reshape(-1) for array in feed.inputs.values()])
-    shape = placement.blocks, placement.size
-    return Pass(shape, inputs, placement.sequences, placement.starts, feed.top if top is None else top)
+    return Pass(placement.shape, inputs, placement.sequences, placement.starts, feed.top if top is None else top)
 
 
 def _of_row(row: Row) -> Pass:
