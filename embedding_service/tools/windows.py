@@ -72,7 +72,7 @@ def packs(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Which texts of these `lengths` (in tokens) run together, in packs of about `tokens`, each text in one.
 
     Longest first, each into the block with the least room that still holds it: over a whole window the blocks come out full
-    (1 % filler where packs in the order of the input have 4 %, and packs of texts of one length 28 %).
+    (1 % filler; packs of texts of one length have 28 %).
     """
     return [list(placement.sequences) for placement in place(lengths, feed_tokens=tokens)]
 
