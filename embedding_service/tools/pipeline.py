@@ -4,6 +4,7 @@ runs packs, the caller's thread keeps what is finished. At most WINDOWS_AT_ONCE 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -74,6 +75,9 @@ class Pipeline:
             thread.start()
         try:
             return self._collect(advance, keep)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)    # a second would end it while the engine runs: abort()
+            raise
         finally:
             self._stop(threads)
 

@@ -6,6 +6,7 @@ import json
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +77,19 @@ def test_vectors_are_the_encoders_in_the_order_of_the_rows_and_the_file_says_who
     assert about[b"numerics"].decode() == loaded("auto").numerics
     assert about[b"dimension"] == b"384"
     assert pq.ParquetFile(undisturbed).metadata.num_row_groups == 8
+
+
+@pytest.mark.parametrize("gap_s", [0.005, 0.05, 0.1])
+def test_an_impatient_second_ctrl_c_ends_it_as_the_first(rows: Path, tmp_path: Path, gap_s: float) -> None:
+    output, parts = tmp_path / "twice.parquet", tmp_path / "twice.parquet.parts"
+    process = start(rows, output, "--window", 256)
+    until(lambda: any(parts.glob("*.arrow")))
+    process.send_signal(signal.SIGINT)
+    time.sleep(gap_s)
+    process.send_signal(signal.SIGINT)
+    _, complained = finish(process, 1)
+    assert complained.count("\n") == 1
+    assert "interrupted; the same command again goes on" in complained
 
 
 def test_killed_half_way_and_started_again_it_writes_the_same_bytes(rows: Path, undisturbed: Path, tmp_path: Path) -> None:
