@@ -55,7 +55,7 @@ def test_what_fits_one_feed_of_short_blocks_is_not_split(lengths: list[int]) -> 
 def test_many_texts_are_shared_out_evenly_to_feeds(lengths: list[int]) -> None:
     """Two feeds of about a size keep two cores busy, a large and a small one do not."""
     tokens = [sum(lengths[sequence] for sequence in feed.sequences) for feed in place(lengths)]
-    assert max(tokens) - min(tokens) <= 2 * BLOCK + max(tokens) // 2
+    assert max(tokens) - min(tokens) <= 3 * BLOCK
 
 
 def test_nothing_needs_no_feed() -> None:
