@@ -44,6 +44,10 @@ class Architecture:
     first_position: int = 0
 
     @property
+    def head_size(self) -> int:
+        return self.hidden // self.heads
+
+    @property
     def block_weights(self) -> int:
         """In the matrices of one block: query, key, value and output are hidden x hidden, the feed-forward network is
         hidden x intermediate twice."""

@@ -8,7 +8,7 @@ shape that costs least; more is dealt out over blocks of 64 first (a longer sequ
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,11 +18,14 @@ FEED_TOKENS = 512       # most tokens of a feed: enough for full speed (measured
 FEED_ROWS = 576         # most rows of one, filler included
 WIDEST = 256            # largest block for sequences that fit a shorter one
 
-# Measured, in rows: what attention costs each row for every token of its block, and what a feed costs beside its rows.
+# Measured, in rows: what attention costs each row for every token of its block, and what a feed costs beside its rows; and of
+# all that, what it costs where a model was compiled for this one shape.
 ATTENTION = 0.0009
 ANOTHER_FEED = 20
+COMPILED = 0.95
 
 Shape = tuple[int, int]     # blocks, size
+FULL: Shape = (FEED_TOKENS // BLOCK, BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,52 @@ class Placement:
         return self.blocks, self.size
 
 
-def place(lengths: Sequence[int], *, step: int = STEP, feed_tokens: int = FEED_TOKENS) -> list[Placement]:
-    """Feeds that hold every sequence exactly once. `lengths` are at least 1, in tokens; a sequence longer than
-    `feed_tokens` gets a feed of its own. A feed of a single block of up to 64 may be any multiple of `step`, a divisor of 16."""
-    longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    together = _together(longest_first, lengths, step) if 0 < sum(lengths) <= min(feed_tokens, FEED_TOKENS) else None
-    if together and (len(lengths) == 1 or together.size <= BLOCK):
-        return [together]
-    apart = list(_apart(longest_first, lengths, step, feed_tokens))
-    return [together] if together and _cost(together.shape) <= sum(_cost(each.shape) for each in apart) else apart
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """`step`: a feed of a single block of up to 64 has a multiple of it, which divides 16. `feed_tokens`: rounded up to whole
+    blocks it is what a feed may hold; a longer sequence has its own. `compiled`: a shape that costs less (it has a model)."""
+
+    step: int = STEP
+    feed_tokens: int = FEED_TOKENS
+    compiled: Shape | None = None
+
+    def place(self, lengths: Sequence[int]) -> list[Placement]:
+        """Feeds that hold every sequence exactly once. `lengths` are at least 1, in tokens."""
+        longest_first = _longest_first(range(len(lengths)), lengths)
+        together = self._together(longest_first, lengths) if 0 < sum(lengths) <= min(self.feed_tokens, FEED_TOKENS) else None
+        if together and (len(lengths) == 1 or together.size <= BLOCK):
+            return [together]
+        apart = list(self._apart(longest_first, lengths))
+        return [together] if together and self._cost(together) <= sum(map(self._cost, apart)) else apart
+
+    def _together(self, longest_first: Sequence[int], lengths: Sequence[int]) -> Placement | None:
+        """In one feed of the cheapest shape that holds them; None where every shape that does would be filler for the most
+        part."""
+        total = sum(lengths[index] for index in longest_first)
+        longest = lengths[longest_first[0]]
+        for count, size in _candidates(_round_up(total, self.step), _round_up(longest, STEP), self.compiled):
+            blocks = _best_fit(longest_first, lengths, [size] * count)
+            if len(blocks) == count:
+                return _placement(size, [block for _, block in blocks], lengths)
+        return None
+
+    def _apart(self, longest_first: Sequence[int], lengths: Sequence[int]) -> Iterator[Placement]:
+        """Dealt out to blocks of 64 and of multiples of it, blocks of one size to feeds; each feed in its cheapest shape."""
+        by_size: dict[int, list[list[int]]] = {}
+        for size, block in _best_fit(longest_first, lengths, ()):
+            by_size.setdefault(size, []).append(block)
+        for size, blocks in sorted(by_size.items(), reverse=True):
+            # Spread evenly: two feeds of 5 and 6 blocks keep two cores busy, feeds of 8 and 3 do not.
+            feeds = -(-len(blocks) // max(1, _round_up(self.feed_tokens, BLOCK) // size))
+            for feed in range(feeds):
+                whole = _placement(size, blocks[feed::feeds], lengths)
+                tokens = sum(lengths[sequence] for sequence in whole.sequences)
+                ordered = _longest_first(whole.sequences, lengths)
+                short = self._together(ordered, lengths) if tokens <= FEED_TOKENS else None
+                yield short if short and self._cost(short) < self._cost(whole) else whole
+
+    def _cost(self, placement: Placement) -> float:
+        return _cost(placement.shape, self.compiled)
 
 
 def shapes(longest: int, *, step: int = STEP, rows: int = FEED_ROWS) -> Iterator[Shape]:
@@ -60,45 +100,23 @@ def shapes(longest: int, *, step: int = STEP, rows: int = FEED_ROWS) -> Iterator
             yield blocks, size
 
 
-def _together(longest_first: Sequence[int], lengths: Sequence[int], step: int) -> Placement | None:
-    """In one feed of the cheapest shape that holds them; None where every shape that does would be filler for the most part."""
-    total = sum(lengths[index] for index in longest_first)
-    for count, size in _candidates(_round_up(total, step), _round_up(lengths[longest_first[0]], STEP)):
-        blocks = _best_fit(longest_first, lengths, [size] * count)
-        if len(blocks) == count:
-            return _placement(size, [block for _, block in blocks], lengths)
-    return None
-
-
 @lru_cache(maxsize=4096)
-def _candidates(total: int, longest: int) -> tuple[Shape, ...]:
+def _candidates(total: int, longest: int, compiled: Shape | None) -> tuple[Shape, ...]:
     """Shapes that may hold `total` tokens, cheapest first."""
     most = min(FEED_ROWS, total + max(BLOCK, total // 4))
     found = {(1, total)} if total <= BLOCK else set()
     for size in range(longest, max(longest, WIDEST) + 1, STEP):
         found.update((blocks, size) for blocks in range(-(-total // size), most // size + 1))
-    return tuple(sorted(found, key=_cost))
+    return tuple(sorted(found, key=lambda shape: _cost(shape, compiled)))
 
 
-def _cost(shape: Shape) -> float:
+def _cost(shape: Shape, compiled: Shape | None) -> float:
     blocks, size = shape
-    return ANOTHER_FEED + blocks * size * (1 + ATTENTION * size)
+    return (COMPILED if shape == compiled else 1) * (ANOTHER_FEED + blocks * size * (1 + ATTENTION * size))
 
 
-def _apart(longest_first: Sequence[int], lengths: Sequence[int], step: int, feed_tokens: int) -> Iterator[Placement]:
-    """Dealt out to blocks of 64 and of multiples of it, blocks of one size to feeds; each feed in its cheapest shape."""
-    by_size: dict[int, list[list[int]]] = {}
-    for size, block in _best_fit(longest_first, lengths, ()):
-        by_size.setdefault(size, []).append(block)
-    for size, blocks in sorted(by_size.items(), reverse=True):
-        # Spread evenly: two feeds of 5 and 6 blocks keep two cores busy, feeds of 8 and 3 do not.
-        feeds = -(-len(blocks) // max(1, feed_tokens // size))
-        for feed in range(feeds):
-            whole = _placement(size, blocks[feed::feeds], lengths)
-            tokens = sum(lengths[sequence] for sequence in whole.sequences)
-            ordered = sorted(whole.sequences, key=lambda index: -lengths[index])
-            short = _together(ordered, lengths, step) if tokens <= FEED_TOKENS else None
-            yield short if short and _cost(short.shape) < _cost(whole.shape) else whole
+def _longest_first(sequences: Iterable[int], lengths: Sequence[int]) -> list[int]:
+    return sorted(sequences, key=lambda index: -lengths[index])
 
 
 def _best_fit(longest_first: Sequence[int], lengths: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:

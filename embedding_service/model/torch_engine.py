@@ -69,7 +69,7 @@ class TorchEngine:
         of = checkpoint.architecture
         self._target = choose(precision)
         self._cuda = self._target.device.type == "cuda"
-        self._end_to_end = self._target.has_varlen(of.hidden // of.heads) if end_to_end is None else end_to_end
+        self._end_to_end = self._target.has_varlen(of.head_size) if end_to_end is None else end_to_end
         self._positions = of.positions
         self._layers = tuple(layers)
         self._tops = sorted(set(tops))
@@ -104,7 +104,7 @@ class TorchEngine:
         for row in varlen.lay_out(pack, in_rows, self._positions, tokens=self._most_tokens, shapes=self._lengths):
             yield _of_row(row)
         rest = sorted(set(range(len(pack.lengths))) - set(in_rows))
-        placements = packing.place([pack.lengths[index] for index in rest], feed_tokens=self._most_tokens)
+        placements = packing.Packer(feed_tokens=self._most_tokens).place([pack.lengths[index] for index in rest])
         for placed in placements:
             own = replace(placed, sequences=tuple(rest[index] for index in placed.sequences))
             yield _of_feed(fill(pack, own, self._positions))

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from embedding_service.model.packing import place
+from embedding_service.model.packing import Packer
 from embedding_service.tools.texts_in import Row
 
 WINDOW_CHARACTERS = 32 * 1024 * 1024
@@ -74,7 +74,7 @@ def packs(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     Longest first, each into the block with the least room that still holds it: over a whole window the blocks come out full
     (1 % filler; packs of texts of one length have 28 %).
     """
-    return [list(placement.sequences) for placement in place(lengths, feed_tokens=tokens)]
+    return [list(placement.sequences) for placement in Packer(feed_tokens=tokens).place(lengths)]
 
 
 def _window(number: int, first: int, rows: Sequence[Row]) -> Window:

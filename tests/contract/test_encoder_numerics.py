@@ -98,6 +98,15 @@ def test_a_text_of_any_length_has_the_same_vector_on_the_whole_machine_and_on_a_
         assert np.abs(alone - beside).max() <= 5e-6, length
 
 
+def test_a_text_has_the_same_vector_in_a_full_feed_on_a_stream(engine: str) -> None:
+    """Eight blocks of 64 tokens have a model of their own there."""
+    encoders, random = loaded("f32", engine), np.random.default_rng(3)
+    items: list[Item] = [(RICH, random.integers(1000, 30000, length, np.int32), None) for length in (16, 24, 24) * 8]
+    for item, got in zip(items, encoders.run(items, 0).vectors, strict=True):
+        [alone] = encoders.run([item]).vectors
+        assert np.abs(alone - got).max() <= 5e-6
+
+
 def test_token_encoders_give_a_row_per_token_and_a_text_without_word_pieces_its_special_tokens(engine: str) -> None:
     [ragged, nothing] = loaded("f32", engine).run(items_of(["a b c d", "\u200b"], TOKENS)).vectors
     assert ragged.shape == (6, 384)

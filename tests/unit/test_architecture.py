@@ -31,7 +31,8 @@ PROTOCOLS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "starlette", "
 
 # The one leaf of each heavy library (a name that ends in a dot: a package of leaves, one file per kind).
 LEAVES = {
-    "openvino": ("embedding_service.tools.bench.openvino_gemm", "embedding_service.model.openvino_engine",),
+    "openvino": ("embedding_service.tools.bench.openvino_gemm", "embedding_service.model.openvino_engine",
+                 "embedding_service.model.openvino_graph"),
     "torch": ("embedding_service.tools.bench.torch_gemm",
               *tuple(f"embedding_service.model.torch_{part}" for part in ("engine", "forward", "device"))),
     "pyarrow": ("embedding_service.tools.parquet",),

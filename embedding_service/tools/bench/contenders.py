@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from embedding_service.model.encoder import PRECISIONS, Encoder, Encoders
+from embedding_service.model.packing import BLOCK
 from embedding_service.tools.bench import gemm
 from embedding_service.tools.bench.measure import Rates
 from twohop.errors import Failed, InvalidInput
@@ -80,6 +81,6 @@ def _contender(encoders: Encoders, encoder: Encoder, threads: int) -> Contender:
     contender = Contender(encoders, None)
     contender.peak = gemm.prepare(
         contender.engine, contender.precision, encoder.spec.architecture,
-        rows=encoders.tokens_per_batch, streams=encoders.streams, threads=threads,
+        rows=-(-encoders.tokens_per_batch // BLOCK) * BLOCK, streams=encoders.streams, threads=threads,
     )
     return contender

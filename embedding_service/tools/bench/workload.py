@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from embedding_service.model.encoder import Encoder, Item
-from embedding_service.model.packing import place
+from embedding_service.model.packing import Packer
 from twohop.errors import Failed, InvalidInput
 
 SAMPLE = Path(__file__).with_name("sample.txt")
@@ -35,11 +35,11 @@ class Workload:
         return self.tokens / len(self.items)
 
     def packs(self, tokens_per_pack: int, at_least: int) -> list[list[Item]]:
-        """At least so many packs of up to `tokens_per_pack` tokens (a longer text has one of its own). Which texts share one
+        """At least so many packs of about `tokens_per_pack` tokens (a longer text has one of its own). Which texts share one
         is chosen from the whole workload, repeated as needed, as a long queue or a bulk job allows; in an order of chance."""
         times = max(1, -(-at_least * tokens_per_pack // self.tokens))
         items = self.items * times
-        placements = place([len(ids) for _, ids, _ in items], feed_tokens=tokens_per_pack)
+        placements = Packer(feed_tokens=tokens_per_pack).place([len(ids) for _, ids, _ in items])
         packs = [[items[sequence] for sequence in placement.sequences] for placement in placements]
         random.Random(SEED).shuffle(packs)      # the longest texts are placed first: a round may not get far beyond them
         return packs
