@@ -45,6 +45,10 @@ class Worker(Protocol):
 
     def costs(self, weights: int) -> Costs: ...
 
+    def busy_s(self, now: float) -> Sequence[float]:
+        """For each batch that runs, seconds until it should end."""
+        ...
+
     def free_in_s(self, now: float) -> float: ...
 
     def ready_in_s(self, now: float) -> float: ...
@@ -145,8 +149,9 @@ class Scheduler:
             queue, costs = self._queues[weights], worker.costs(weights)
             if (first := queue.first) is None:
                 return None
-            part = portion(queue.tokens, first.tokens, free=len(free), costs=costs)
-            items = queue.take(part.tokens, self._clock(), costs.alone.seconds(1))
+            now = self._clock()
+            part = portion(queue.tokens, first.tokens, free=len(free), costs=costs, busy_s=worker.busy_s(now))
+            items = queue.take(part.tokens, now, costs.alone.seconds(1))
             if items:
                 task = _task(worker, Batch(items), None if part.alone else free[0])
                 self._queues.give(weights, task.expected_s / (1 if part.alone else costs.streams))

@@ -76,11 +76,12 @@ class Supervisor:
         """As measured when the worker started, and since; while it is replaced, those of the last one."""
         return self._costs[weights] if weights < len(self._costs) else _UNKNOWN
 
+    def busy_s(self, now: float) -> Sequence[float]:
+        return [max(free_at - now, 0.0) for free_at in self._free_at.values()]
+
     def free_in_s(self, now: float) -> float:
         """Until some stream is free, as predicted."""
-        if self.free:
-            return 0.0
-        return max(min(self._free_at.values(), default=now) - now, 0.0)
+        return 0.0 if self.free else min(self.busy_s(now), default=0.0)
 
     def ready_in_s(self, now: float) -> float:
         """If the next start takes as long as the last one did."""

@@ -142,14 +142,23 @@ costs = st.builds(
 )
 
 
-@given(costs=costs, waiting=st.integers(1, 100_000), first=st.integers(1, 512), busy=st.integers(0, 15))
-def test_a_portion_is_something_and_alone_only_on_an_idle_machine(costs: Costs, waiting: int, first: int, busy: int) -> None:
-    free = max(costs.streams - busy, 1)
-    part = portion(waiting, min(first, waiting), free=free, costs=costs)
+@given(costs=costs, waiting=st.integers(1, 100_000), first=st.integers(1, 512), busy_s=st.lists(st.floats(0, 2), max_size=15))
+def test_a_portion_is_something_and_alone_only_on_an_idle_machine(
+    costs: Costs, waiting: int, first: int, busy_s: list[float]
+) -> None:
+    busy_s = busy_s[: costs.streams - 1]
+    free = costs.streams - len(busy_s)
+    part = portion(waiting, min(first, waiting), free=free, costs=costs, busy_s=busy_s)
     assert 1 <= part.tokens <= costs.tokens_per_batch
     assert not part.alone or (free == costs.streams > 1 and part.tokens == waiting)
     # All streams together take what waits, or a full batch each.
-    assert part.alone or part.tokens * free >= min(waiting, costs.tokens_per_batch * free)
+    assert part.alone or part.tokens * costs.streams >= min(waiting, costs.tokens_per_batch * costs.streams)
+
+
+def test_what_is_left_is_shared_with_a_stream_that_is_free_in_a_moment_and_with_no_other() -> None:
+    costs = Costs(Measured([(16, 0.1), (512, 0.5)], [(16, 0.2), (512, 1.0)]), 2)
+    for left, busy_s, tokens in ((200, 0.02, 100), (200, 0.0, 100), (200, 0.3, 200), (2000, 0.0, 512), (2000, 0.9, 512)):
+        assert portion(left, 20, free=1, costs=costs, busy_s=[busy_s]).tokens == tokens
 
 
 def test_a_single_text_has_all_of_an_idle_machine_even_if_that_was_measured_while_it_was_busy() -> None:

@@ -46,6 +46,9 @@ class FakeWorker:
     def costs(self, weights: int) -> Costs:
         return self._costs
 
+    def busy_s(self, now: float) -> Sequence[float]:
+        return [0.25] * len(self.running)
+
     def free_in_s(self, now: float) -> float:
         return 0.0 if self.free else 0.25
 
