@@ -24,20 +24,6 @@ from twohop import TLS, AsyncEmbeddingClient, EmbeddingClient
 from twohop.errors import Cancelled, Failed, InvalidInput, Unavailable
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[EmbeddingRules]:
-    service = EmbeddingRules()
-    service.start()
-    yield service
-    service.stop()
-
-
-@pytest.fixture
-def hop_1(running: EmbeddingRules) -> EmbeddingRules:
-    running.reset()
-    return running
-
-
 def until(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not is_so():

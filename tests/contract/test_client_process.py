@@ -8,38 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
 from rule_services import POOLED, EmbeddingRules, HeadRules
 
 from twohop.errors import ModelError
 
 TWOHOP = [sys.executable, "-c", "from twohop.cli import main; main()"]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[EmbeddingRules, HeadRules]]:
-    services = EmbeddingRules(), HeadRules()
-    for service in services:
-        service.start()
-    yield services
-    for service in services:
-        service.stop()
-
-
-@pytest.fixture
-def hop_1(running: tuple[EmbeddingRules, HeadRules]) -> EmbeddingRules:
-    running[0].reset()
-    return running[0]
-
-
-@pytest.fixture
-def hop_2(running: tuple[EmbeddingRules, HeadRules]) -> HeadRules:
-    running[1].reset()
-    return running[1]
 
 
 def twohop(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

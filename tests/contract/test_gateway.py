@@ -35,16 +35,6 @@ def publish(repository: Path, head: str, version: int, fingerprint: str, roles: 
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[tuple[EmbeddingRules, HeadRules]]:
-    embedding, heads = EmbeddingRules(), HeadRules()
-    embedding.start()
-    heads.start()
-    yield embedding, heads
-    embedding.stop()
-    heads.stop()
-
-
-@pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository")
     publish(folder, "sentiment", 3, POOLED, Roles(stable=3))

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 from head_trainer import LABELS, Served, Trainer, tensorflow
-from rule_services import POOLED, RICH, EmbeddingRules
+from rule_services import POOLED, RICH, EmbeddingRules, HeadRules
 
 from twohop.errors import InvalidInput, Unavailable
 from twohop.wire import tfserving_pb2 as wire
 
 
 @pytest.fixture(scope="module")
-def trained(hop_1: EmbeddingRules, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, dict[str, Any], Served]:
+def trained(
+    services: tuple[EmbeddingRules, HeadRules], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Trainer, dict[str, Any], Served]:
     """A trainer, what it said of its first version, and that version."""
-    hop_1.reset()
-    trainer = Trainer(hop_1, tmp_path_factory.mktemp("trained"))
+    services[0].reset()
+    trainer = Trainer(services[0], tmp_path_factory.mktemp("trained"))
     said = trainer.document("--data", trainer.data())
     return trainer, said, Served(said["path"])
 
