@@ -25,7 +25,7 @@ from twohop.errors import Failed
 # Of short blocks, in tokens: a text of 20 is 10 % faster in a block of 20 than in one of 24.
 FINE_STEP = 4
 
-# Shapes that have a model of their own: single blocks of these sizes on all threads, and a full feed on the streams. They take a
+# Shapes that have a model of their own: single blocks of these sizes on all threads, and a full feed on a stream. They take a
 # quarter off the time of a short text and a twentieth off that of a full feed in MiniLM (bf16, int8), at 30 MB each; larger ones
 # gain nothing. So there are none where their matrices take more bytes, all together.
 FIXED_SIZES = (16, 32, 48)
@@ -52,17 +52,18 @@ class OpenVinoEngine:
         matrices = sum(set(tops)) * architecture.block_weights * WEIGHT_BYTES[self._precision]
         has_fixed = (len(FIXED_SIZES) + 1) * matrices <= FIXED_BYTES
         self._fixed_sizes = FIXED_SIZES if has_fixed else ()
-        self._alone = Packer(step)
-        self._beside = Packer(step, compiled=FULL if has_fixed else None)
+        full = FULL if has_fixed else None
+        self._alone = Packer(step, compiled=full if self.streams == 1 else None)
+        self._beside = Packer(step, compiled=full)
         # By stream (None: on all threads), the layer at which it ends, and its one shape (None: any).
         self._requests: dict[tuple[int | None, int, Shape | None], ov.InferRequest] = {}
         self._tops = sorted(set(tops))
         for top in self._tops:
             model = build(constants, top, layers)
-            for shape in (None, *((1, size) for size in self._fixed_sizes)):
+            for shape in {None, self._alone.compiled, *((1, size) for size in self._fixed_sizes)}:
                 [self._requests[None, top, shape]] = self._compile(core, model, shape, threads, 1)
             if self.streams > 1:        # a single stream is the whole machine
-                for shape in (None, FULL) if has_fixed else (None,):
+                for shape in {None, self._beside.compiled}:
                     for stream, request in enumerate(self._compile(core, model, shape, threads, self.streams)):
                         self._requests[stream, top, shape] = request
 
