@@ -60,10 +60,10 @@ class OpenVinoEngine:
         self._tops = sorted(set(tops))
         for top in self._tops:
             model = build(constants, top, layers)
-            for shape in {None, self._alone.compiled, *((1, size) for size in self._fixed_sizes)}:
+            for shape in dict.fromkeys((None, self._alone.compiled, *((1, size) for size in self._fixed_sizes))):
                 [self._requests[None, top, shape]] = self._compile(core, model, shape, threads, 1)
             if self.streams > 1:        # a single stream is the whole machine
-                for shape in {None, self._beside.compiled}:
+                for shape in dict.fromkeys((None, self._beside.compiled)):
                     for stream, request in enumerate(self._compile(core, model, shape, threads, self.streams)):
                         self._requests[stream, top, shape] = request
 
@@ -100,7 +100,8 @@ class OpenVinoEngine:
         shortest = max(self._fixed_sizes, default=0) + 1
         single = [shape for shape in shapes(longest, step=self._alone.step) if shape[0] == 1 and shape[1] >= shortest]
         for (stream, _, shape), request in self._requests.items():
-            for each in (shape,) if shape else (FULL, *single) if stream is None else (FULL,):
+            of_any_shape = (FULL, *single) if stream is None else (FULL,)
+            for each in (shape,) if shape else of_any_shape:
                 _infer(request, filler(*each))
 
     def _fixed_shape(self, placement: Placement) -> Placement:

@@ -59,19 +59,7 @@ def process(
 
 
 @pytest.fixture
-def embedding(services: tuple[EmbeddingRules, HeadRules]) -> EmbeddingRules:
-    services[0].reset()
-    return services[0]
-
-
-@pytest.fixture
-def heads(services: tuple[EmbeddingRules, HeadRules]) -> HeadRules:
-    services[1].reset()
-    return services[1]
-
-
-@pytest.fixture
-def gateway(process: GatewayProcess, embedding: EmbeddingRules, heads: HeadRules) -> GatewayProcess:
+def gateway(process: GatewayProcess, hop_1: EmbeddingRules, hop_2: HeadRules) -> GatewayProcess:
     return process
 
 
@@ -81,7 +69,7 @@ def error_of(reply: httpx.Response) -> tuple[int, str, str]:
 
 
 def test_heads_of_two_encoders_get_one_encode_each_and_answer_together(
-    gateway: GatewayProcess, embedding: EmbeddingRules
+    gateway: GatewayProcess, hop_1: EmbeddingRules
 ) -> None:
     reply = gateway.classify(["four", "seven!!", "one two three four five six seven"], ["topic", "sentiment"], all_scores=True)
     assert reply.status_code == 200, reply.text
@@ -95,14 +83,14 @@ def test_heads_of_two_encoders_get_one_encode_each_and_answer_together(
     }
     assert set(body["timings_ms"]) == {"embed", "heads", "total"}
     assert set(body["timings_ms"]["heads"]) == {"topic", "sentiment"}
-    assert sorted(request.encoder for request in embedding.asked("Embed")) == ["minilm", "rich"]
+    assert sorted(request.encoder for request in hop_1.asked("Embed")) == ["minilm", "rich"]
 
 
-def test_two_heads_of_one_encoder_share_its_encode(gateway: GatewayProcess, embedding: EmbeddingRules, heads: HeadRules) -> None:
-    heads.heads["ghost"] = (POOLED, 1, ("embedding",))
+def test_two_heads_of_one_encoder_share_its_encode(gateway: GatewayProcess, hop_1: EmbeddingRules, hop_2: HeadRules) -> None:
+    hop_2.heads["ghost"] = (POOLED, 1, ("embedding",))
     assert gateway.classify(["four"], ["ghost", "sentiment"], policy="all").status_code == 200
-    assert len(embedding.asked("Embed")) == 1
-    assert len(heads.asked("Predict")) == 2
+    assert len(hop_1.asked("Embed")) == 1
+    assert len(hop_2.asked("Predict")) == 2
 
 
 def test_a_head_that_hop_2_does_not_have_spoils_only_itself(gateway: GatewayProcess) -> None:
@@ -112,9 +100,9 @@ def test_a_head_that_hop_2_does_not_have_spoils_only_itself(gateway: GatewayProc
 
 
 def test_a_head_of_an_encoder_that_hop_1_lacks_is_refused_by_both_fingerprints(
-    gateway: GatewayProcess, heads: HeadRules, repository: Path
+    gateway: GatewayProcess, hop_2: HeadRules, repository: Path
 ) -> None:
-    heads.heads["stray"] = (STRANGER, 1, ("embedding",))
+    hop_2.heads["stray"] = (STRANGER, 1, ("embedding",))
     publish(repository, "stray", 1, STRANGER, Roles(stable=1))
     until(lambda: "stray" in gateway.http.get("/v1/heads").text)
     status, kind, message = error_of(gateway.classify(["four"], ["stray"]))
@@ -124,10 +112,10 @@ def test_a_head_of_an_encoder_that_hop_1_lacks_is_refused_by_both_fingerprints(
 
 
 def test_a_new_head_and_its_canary_are_offered_without_a_restart(
-    gateway: GatewayProcess, heads: HeadRules, repository: Path
+    gateway: GatewayProcess, hop_2: HeadRules, repository: Path
 ) -> None:
     assert error_of(gateway.classify(["four"], ["intent"]))[:2] == (404, "NotFound")
-    heads.heads |= {"intent": (POOLED, 1, ("embedding",)), "intent-canary": (RICH, 2, ("embedding",))}
+    hop_2.heads |= {"intent": (POOLED, 1, ("embedding",)), "intent-canary": (RICH, 2, ("embedding",))}
     publish(repository, "intent", 1, POOLED, Roles(stable=1))
     publish(repository, "intent", 2, RICH, Roles(stable=1, canary=2))
     until(lambda: gateway.classify(["four"], ["intent-canary"]).status_code == 200)
@@ -160,22 +148,22 @@ def test_a_poisonous_text_is_named_and_the_next_request_is_served(gateway: Gatew
     assert gateway.classify(["fine"], ["sentiment"]).status_code == 200
 
 
-def test_a_slow_head_costs_no_more_than_the_requests_own_time(gateway: GatewayProcess, heads: HeadRules) -> None:
+def test_a_slow_head_costs_no_more_than_the_requests_own_time(gateway: GatewayProcess, hop_2: HeadRules) -> None:
     gateway.classify(["warm"], ["sentiment"])
-    heads.delay_s = 5.0
+    hop_2.delay_s = 5.0
     assert error_of(gateway.classify(["four"], ["sentiment"], timeout_ms=300))[:2] == (504, "DeadlineExceeded")
 
 
-def test_a_caller_who_leaves_cancels_the_work_at_the_services(gateway: GatewayProcess, heads: HeadRules) -> None:
+def test_a_caller_who_leaves_cancels_the_work_at_the_services(gateway: GatewayProcess, hop_2: HeadRules) -> None:
     gateway.classify(["warm"], ["sentiment"])
-    heads.reset()
-    heads.delay_s = 10.0
+    hop_2.reset()
+    hop_2.delay_s = 10.0
     left = gateway.metric('twohop_gateway_requests_total{route="/v1/classify",status="499"}')
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(
             f"{gateway.url}/v1/classify", json={"texts": ["four"], "heads": ["sentiment"]}, timeout=0.5, trust_env=False
         )
-    until(lambda: heads.cancelled)
+    until(lambda: hop_2.cancelled)
     until(lambda: gateway.metric('twohop_gateway_requests_total{route="/v1/classify",status="499"}') == left + 1)
     assert gateway.metric("twohop_gateway_requests_in_flight") == 1          # the one that asks
 
@@ -192,15 +180,15 @@ def test_bytes_that_are_no_http_or_no_utf8_leave_the_gateway_well(gateway: Gatew
 
 
 def test_the_port_is_open_at_once_and_ready_follows_the_services(
-    embedding: EmbeddingRules, heads: HeadRules, tmp_path: Path
+    hop_1: EmbeddingRules, hop_2: HeadRules, tmp_path: Path
 ) -> None:
-    embedding.ready = False
-    flags = ["--embedding", embedding.address, "--heads", heads.address, "--head", "sentiment", "--head", "absent"]
+    hop_1.ready = False
+    flags = ["--embedding", hop_1.address, "--heads", hop_2.address, "--head", "sentiment", "--head", "absent"]
     gateway = GatewayProcess(tmp_path, *flags)
     try:
         assert gateway.http.get("/livez").status_code == 200
         until(lambda: "encoder" in gateway.http.get("/readyz").json().get("reason", ""))
-        embedding.ready = True
+        hop_1.ready = True
         gateway.until_ready()
         listed = gateway.http.get("/v1/heads").json()["heads"]
         assert [(head["name"], head["encoder"]) for head in listed] == [("sentiment", POOLED), ("absent", None)]
@@ -210,11 +198,11 @@ def test_the_port_is_open_at_once_and_ready_follows_the_services(
         assert gateway.stop() == 0
 
 
-def test_without_hop_1_a_request_ends_in_time_and_says_who_is_away(heads: HeadRules, tmp_path: Path) -> None:
+def test_without_hop_1_a_request_ends_in_time_and_says_who_is_away(hop_2: HeadRules, tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))          # bound and not listening: connections are refused
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        gateway = GatewayProcess(tmp_path, "--embedding", address, "--heads", heads.address, "--head", "sentiment")
+        gateway = GatewayProcess(tmp_path, "--embedding", address, "--heads", hop_2.address, "--head", "sentiment")
         try:
             until(lambda: address in gateway.http.get("/readyz").text)
             status, kind, message = error_of(gateway.classify(["four"], ["sentiment"], timeout_ms=300))
@@ -224,13 +212,13 @@ def test_without_hop_1_a_request_ends_in_time_and_says_who_is_away(heads: HeadRu
             assert gateway.stop() == 0
 
 
-def test_sigterm_lets_running_requests_finish(embedding: EmbeddingRules, heads: HeadRules, tmp_path: Path) -> None:
-    flags = ["--embedding", embedding.address, "--heads", heads.address, "--head", "sentiment"]
+def test_sigterm_lets_running_requests_finish(hop_1: EmbeddingRules, hop_2: HeadRules, tmp_path: Path) -> None:
+    flags = ["--embedding", hop_1.address, "--heads", hop_2.address, "--head", "sentiment"]
     gateway = GatewayProcess(tmp_path, *flags)
     gateway.until_ready()
     gateway.classify(["warm"], ["sentiment"])
-    heads.reset()
-    heads.delay_s = 1.0
+    hop_2.reset()
+    hop_2.delay_s = 1.0
     replies: list[int] = []
 
     def ask() -> None:
@@ -239,7 +227,7 @@ def test_sigterm_lets_running_requests_finish(embedding: EmbeddingRules, heads: 
 
     asking = threading.Thread(target=ask)
     asking.start()
-    until(lambda: heads.asked("Predict"))
+    until(lambda: hop_2.asked("Predict"))
     assert gateway.stop() == 0
     asking.join()
     assert replies == [200]
