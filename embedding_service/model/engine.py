@@ -1,5 +1,5 @@
-"""The packed interface that every engine implements: sequences laid end to end go in, hidden states of the wanted layers
-come out, without padding. Pooling happens outside, once for all engines (pooling.py).
+"""The packed interface that every engine implements: sequences of any lengths go in, hidden states of the wanted layers come
+out, without padding. Pooling happens outside, once for all engines (pooling.py).
 
 An engine is one file: it imports its library, implements `Engine`, and is named in `encoder.py`.
 """
@@ -19,19 +19,23 @@ MOST_STREAMS = 16
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """N sequences end to end, T tokens in all.
+    """N sequences: of each, the k-th, its T tokens.
 
-    `top[k]` is the highest layer sequence k needs: an engine computes none above the highest of what it runs together.
-    `attended` is False for tokens that no token may attend to (masked special tokens); they still attend to the others.
+    `types[k]`: 0, or 1 in the second segment of a pair (None: all 0). `attended[k]` is False for tokens that no token may
+    attend to (masked special tokens; None: there are none); they still attend to the others. `top[k]` is the highest layer
+    that it needs: an engine computes none above the highest of what it runs together.
     """
 
-    ids: NDArray[np.int32]          # [T]
-    types: NDArray[np.int32]        # [T]  0, or 1 in the second segment of a pair
-    positions: NDArray[np.int32]    # [T]  0 at the start of every sequence
-    attended: NDArray[np.bool_]     # [T]
-    starts: NDArray[np.int64]       # [N]  where each sequence begins
-    lengths: Sequence[int]          # [N]
-    top: Sequence[int]              # [N]
+    ids: Sequence[NDArray[np.int32]]
+    types: Sequence[NDArray[np.int32] | None]
+    attended: Sequence[NDArray[np.bool_] | None]
+    lengths: Sequence[int]
+    top: Sequence[int]
+
+    def places(self, sequence: int, positions: int) -> NDArray[np.int32]:
+        """position + positions * type of its tokens. `positions`: length of the position table."""
+        within, types = np.arange(self.lengths[sequence], dtype=np.int32), self.types[sequence]
+        return within if types is None else within + positions * types
 
 
 @dataclass(frozen=True, slots=True)

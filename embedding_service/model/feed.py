@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,44 +13,39 @@ from embedding_service.model.packing import Placement
 # A token attends to those whose key equals its sequence. Filler attends to filler only; nobody's sequence is NOBODY.
 FILLER, NOBODY = -1, -2
 
+INPUTS = ("ids", "places", "sequence", "key")       # places: position + positions * type
+
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """`inputs`: ids, places (position + positions * type), sequence, key. `top`: the highest layer any sequence in it needs."""
+    """`inputs` int32 [4, blocks, size]: the INPUTS. `top`: the highest layer any sequence in it needs."""
 
     placement: Placement
-    inputs: Mapping[str, NDArray[np.int32]]
+    inputs: NDArray[np.int32]
     top: int
 
 
 def fill(pack: Pack, placement: Placement, positions: int) -> Feed:
     """`positions`: length of the position table."""
-    rows = placement.blocks * placement.size
-    lengths = np.array([pack.lengths[sequence] for sequence in placement.sequences])
-    ends = np.cumsum(lengths)
-    within = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)                       # position in the own sequence
-    target = np.repeat(np.array(placement.starts), lengths) + within                        # row of the feed
-    source = np.repeat(pack.starts[list(placement.sequences)], lengths) + within            # row of the pack
-    ids, places, sequence, key = flat = _empty(rows)
-    ids[target] = pack.ids[source]
-    places[target] = pack.positions[source] + positions * pack.types[source]
-    sequence[target] = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    key[target] = np.where(pack.attended[source], sequence[target], NOBODY)
-    return Feed(placement, _inputs(placement, flat), max(pack.top[index] for index in placement.sequences))
+    ids, places, sequence, key = flat = _empty(placement)
+    for number, (index, start) in enumerate(zip(placement.sequences, placement.starts, strict=True)):
+        rows = slice(start, start + pack.lengths[index])
+        ids[rows] = pack.ids[index]
+        places[rows] = pack.places(index, positions)
+        sequence[rows] = number
+        attended = pack.attended[index]
+        key[rows] = number if attended is None else np.where(attended, number, NOBODY)
+    return Feed(placement, flat.reshape(-1, *placement.shape), max(pack.top[index] for index in placement.sequences))
 
 
 def filler(blocks: int, size: int) -> Feed:
     """A feed of this shape with nothing in it, for warming up."""
     placement = Placement(blocks, size, (), ())
-    return Feed(placement, _inputs(placement, _empty(blocks * size)), 0)
+    return Feed(placement, _empty(placement).reshape(-1, *placement.shape), 0)
 
 
-def _empty(rows: int) -> NDArray[np.int32]:
-    """[4, rows]: ids, places, sequence, key."""
-    flat = np.zeros((4, rows), np.int32)
+def _empty(placement: Placement) -> NDArray[np.int32]:
+    """[4, rows]: filler everywhere."""
+    flat = np.zeros((len(INPUTS), placement.blocks * placement.size), np.int32)
     flat[2:] = FILLER
     return flat
-
-
-def _inputs(placement: Placement, flat: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-    return {name: row.reshape(placement.shape) for name, row in zip(("ids", "places", "sequence", "key"), flat, strict=True)}

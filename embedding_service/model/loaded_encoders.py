@@ -110,12 +110,13 @@ class Encoders:
         """
         for number, item in enumerate(items):
             self._refuse_impossible(number, item)
-        results: list[Vectors | None] = [None] * len(items)
+        pooled: dict[int, Vectors] = {}
         computed = 0
         for folder, engine in self._engines.items():
             own = [number for number, (encoder, _, _) in enumerate(items) if self._specs[encoder].folder == folder]
             if not own:
                 continue
+            self._refuse_foreign_tokens(items, own)
             pack, counted = self._pack([items[number] for number in own])
             for part in engine.run(pack, stream):
                 computed += next(len(array) for array in part.states.values())
@@ -123,8 +124,8 @@ class Encoders:
                     rows = slice(start, start + pack.lengths[sequence])
                     states = {layer: array[rows] for layer, array in part.states.items()}
                     spec = self._specs[items[own[sequence]][0]]
-                    results[own[sequence]] = self._vectors(spec, states, counted[sequence])
-        vectors = [each for each in results if each is not None]
+                    pooled[own[sequence]] = self._pool(spec, states, counted[sequence])
+        vectors = self._finished(items, [pooled[number] for number in range(len(items))])
         return Output(vectors, computed - sum(len(ids) for _, ids, _ in items))
 
     def _refuse_impossible(self, number: int, item: Item) -> None:
@@ -132,38 +133,45 @@ class Encoders:
         if not 0 <= encoder < len(self._specs):
             raise ModelError(f"item {number} names encoder {encoder} of {len(self._specs)}", detail={"item": number})
         spec = self._specs[encoder]
-        most, vocabulary = spec.architecture.positions, spec.architecture.vocabulary
+        most = spec.architecture.positions
         if not 0 < len(ids) <= most:
             raise ModelError(f"item {number} has {len(ids)} tokens; {spec.name} takes 1 to {most}", detail={"item": number})
-        if int(ids.min()) < 0 or int(ids.max()) >= vocabulary:
-            raise ModelError(f"item {number} has a token outside {spec.name}'s {vocabulary}", detail={"item": number})
+
+    def _refuse_foreign_tokens(self, items: Sequence[Item], own: Sequence[int]) -> None:
+        """`own`: those of one set of weights."""
+        spec = self._specs[items[own[0]][0]]
+        vocabulary = spec.architecture.vocabulary
+        tokens = np.concatenate([items[number][1] for number in own])
+        if int(tokens.min()) < 0 or int(tokens.max()) >= vocabulary:
+            wrong = next(number for number in own if int(items[number][1].min()) < 0 or int(items[number][1].max()) >= vocabulary)
+            raise ModelError(f"item {wrong} has a token outside {spec.name}'s {vocabulary}", detail={"item": wrong})
 
     def _pack(self, items: Sequence[Item]) -> tuple[Pack, list[NDArray[np.bool_] | None]]:
-        """The items end to end, and for each which tokens count in pooling (None: all)."""
+        """The items, and for each which tokens count in pooling (None: all)."""
         specs = [self._specs[encoder] for encoder, _, _ in items]
-        lengths = [len(ids) for _, ids, _ in items]
-        starts = np.cumsum([0, *lengths[:-1]])
-        counted: list[NDArray[np.bool_] | None] = []
-        attended = np.ones(sum(lengths), np.bool_)
-        segments = np.zeros(sum(lengths), np.int32)
-        for spec, start, (_, ids, types) in zip(specs, starts, items, strict=True):
-            rows = slice(start, start + len(ids))
-            keep = counted_tokens(len(ids), types) if spec.mask_special else None
-            counted.append(keep)
-            if types is not None:
-                segments[rows] = types
-            if keep is not None and keep.any():     # where nothing counts, bert-as-service's softmax masks nothing either
-                attended[rows] = keep
-        positions = np.arange(len(attended), dtype=np.int32) - np.repeat(starts, lengths).astype(np.int32)
-        tokens = np.concatenate([ids for _, ids, _ in items]).astype(np.int32, copy=False)
-        return Pack(tokens, segments, positions, attended, starts, lengths, [spec.top for spec in specs]), counted
+        ids, types = [ids for _, ids, _ in items], [types for _, _, types in items]
+        lengths = [len(each) for each in ids]
+        counted = [counted_tokens(length, its_types) if spec.mask_special else None
+                   for spec, length, its_types in zip(specs, lengths, types, strict=True)]
+        # Where nothing counts, bert-as-service's softmax masks nothing either.
+        attended = [None if keep is None or not keep.any() else keep for keep in counted]
+        return Pack(ids, types, attended, lengths, [spec.top for spec in specs]), counted
 
-    def _vectors(self, spec: EncoderSpec, states: dict[int, Vectors], counted: NDArray[np.bool_] | None) -> Vectors:
+    def _pool(self, spec: EncoderSpec, states: dict[int, Vectors], counted: NDArray[np.bool_] | None) -> Vectors:
         if spec.pooling == "cls-pooled":
-            vectors = pool_classifier(states[spec.top], *self._poolers[spec.folder])
-        else:
-            vectors = pool(spec.pooling, [states[layer] for layer in spec.layers], counted)
-        return normalized(vectors) if spec.normalize else vectors
+            return pool_classifier(states[spec.top], *self._poolers[spec.folder])
+        return pool(spec.pooling, [states[layer] for layer in spec.layers], counted)
+
+    def _finished(self, items: Sequence[Item], pooled: list[Vectors]) -> list[Vectors]:
+        """What was pooled for the items, normalised where their encoder does: all of an encoder's at once."""
+        by_encoder: dict[int, list[int]] = {}
+        for number, (encoder, _, _) in enumerate(items):
+            by_encoder.setdefault(encoder, []).append(number)
+        for encoder, numbers in by_encoder.items():
+            if self._specs[encoder].normalize:
+                for number, vectors in zip(numbers, normalized([pooled[number] for number in numbers]), strict=True):
+                    pooled[number] = vectors
+        return pooled
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """Every encoder on the golden texts, all in one mixed batch, against the float32 reference."""
@@ -174,14 +182,17 @@ class Encoders:
         _, counted = self._pack(items)
         layers = {layer for spec in self._specs for layer in spec.layers}
         references: dict[tuple[bool, int], dict[int, Vectors]] = {}
+        pooled = []
+        for number, ((encoder, ids, _), keep) in enumerate(zip(items, counted, strict=True)):
+            spec = self._specs[encoder]
+            known = spec.mask_special, number % len(golden)
+            if known not in references:
+                references[known] = reference.hidden_states(checkpoint, ids, layers, attended=keep)
+            pooled.append(self._pool(spec, references[known], keep))
+        truth = self._finished(items, pooled)
         for encoder, spec in enumerate(self._specs):
-            truth, first = [], encoder * len(golden)
-            for number, tokens in enumerate(golden):
-                keep, known = counted[first + number], (spec.mask_special, number)
-                if known not in references:
-                    references[known] = reference.hidden_states(checkpoint, tokens.ids, layers, attended=keep)
-                truth.append(self._vectors(spec, references[known], keep))
-            numerics.check_vectors(spec.name, self.numerics, got[first : first + len(golden)], truth)
+            its_own = slice(encoder * len(golden), (encoder + 1) * len(golden))
+            numerics.check_vectors(spec.name, self.numerics, got[its_own], truth[its_own])
 
 
 def _openvino(checkpoint: Checkpoint, specs: Sequence[EncoderSpec], precision: str, threads: int) -> Engine:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from openvino import opset15 as op
 
 from embedding_service.model.checkpoint import Architecture, Checkpoint
+from embedding_service.model.feed import INPUTS
 from embedding_service.model.quantize import largest_inputs, quantize, smoothing
-
-INPUTS = ("ids", "places", "sequence", "key")
 
 
 class Constants:

@@ -10,6 +10,7 @@ the engine, and the same for all engines.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +51,13 @@ def pool_classifier(states: Vectors, weight: Vectors, bias: Vectors) -> Vectors:
     return pooled
 
 
-def normalized(vectors: Vectors) -> Vectors:
-    """Each row of length 1; a row of zeros stays zero."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    scaled: Vectors = vectors / np.maximum(norms, np.float32(1e-12))
-    return scaled
+def normalized(each: Sequence[Vectors]) -> list[Vectors]:
+    """Arrays [n, D] of one D: each row of length 1; a row of zeros stays zero."""
+    rows: Vectors = np.concatenate(each)
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    scaled: Vectors = rows / np.maximum(norms, np.float32(1e-12))
+    ends = list(accumulate(map(len, each), initial=0))
+    return [scaled[start:end] for start, end in pairwise(ends)]
 
 
 def counted_tokens(length: int, types: NDArray[np.int32] | None) -> NDArray[np.bool_]:

@@ -111,8 +111,8 @@ class TorchEngine:
 
     def _is_open(self, pack: Pack, sequence: int) -> bool:
         """Whether all its tokens may be attended to."""
-        start = pack.starts[sequence]
-        return bool(pack.attended[start : start + pack.lengths[sequence]].all())
+        attended = pack.attended[sequence]
+        return attended is None or bool(attended.all())
 
     def _compute(self, each: Pass) -> dict[int, NDArray[np.float32]]:
         """Hidden states [R, D] of each wanted layer, on the host."""
@@ -187,10 +187,8 @@ class TorchEngine:
     def _seconds(self, tokens: int, length: int) -> float:
         """Of one pack of sequences of this length, states on the host included."""
         count = tokens // length
-        starts = np.arange(count) * length
-        zeros = np.zeros(count * length, np.int32)
-        positions = np.tile(np.arange(length, dtype=np.int32), count)
-        pack = Pack(zeros, zeros, positions, np.ones(len(zeros), np.bool_), starts, [length] * count, [self._tops[-1]] * count)
+        nothing = [None] * count
+        pack = Pack([np.zeros(length, np.int32)] * count, nothing, nothing, [length] * count, [self._tops[-1]] * count)
         began = time.perf_counter()
         for _ in self.run(pack):
             pass
@@ -204,8 +202,7 @@ def _to_host(rows: torch.Tensor) -> torch.Tensor:
 
 def _of_feed(feed: Feed, top: int | None = None) -> Pass:
     placement = feed.placement
-    inputs = np.concatenate([array.reshape(-1) for array in feed.inputs.values()])
-    return Pass(placement.shape, inputs, placement.sequences, placement.starts, feed.top if top is None else top)
+    return Pass(placement.shape, feed.inputs.reshape(-1), placement.sequences, placement.starts, feed.top if top is None else top)
 
 
 def _of_row(row: Row) -> Pass:

@@ -45,11 +45,10 @@ def lay_out(pack: Pack, chosen: Sequence[int], positions: int, *, tokens: int, s
         lengths = np.array([pack.lengths[sequence] for sequence in sequences])
         bounds = np.concatenate([[0], np.cumsum(lengths)])
         total = int(bounds[-1])
-        source = np.arange(total) + np.repeat(pack.starts[sequences] - bounds[:-1], lengths)
         shape = fit(Length(total, len(sequences), int(lengths.max())), shapes)
         inputs = blank(shape)
-        inputs[:total] = pack.ids[source]
-        inputs[shape.tokens : shape.tokens + total] = pack.positions[source] + positions * pack.types[source]
+        inputs[:total] = np.concatenate([pack.ids[each] for each in sequences])
+        inputs[shape.tokens : shape.tokens + total] = np.concatenate([pack.places(each, positions) for each in sequences])
         inputs[2 * shape.tokens :] = total
         inputs[2 * shape.tokens : 2 * shape.tokens + len(bounds)] = bounds
         yield Row(shape, inputs, tuple(sequences), tuple(bounds[:-1].tolist()), max(pack.top[each] for each in sequences))

@@ -14,7 +14,6 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedding_service.model.encoder import Item as Triple
 from embedding_service.serving.cost_model import Measured
@@ -74,21 +73,21 @@ def unpack_object(payload: bytes) -> Any:
 
 def pack_run(items: Sequence[Item]) -> bytes:
     about = np.array([(item.encoder, item.tokens, item.types is not None) for item in items], np.int32)
-    arrays = [item.ids for item in items] + [item.types for item in items if item.types is not None]
+    arrays = [array for item in items for array in (item.ids, item.types) if array is not None]
     return b"".join((_RUN.pack(len(items)), about.tobytes(), *(array.astype(np.int32, copy=False).tobytes() for array in arrays)))
 
 
 def unpack_run(payload: bytes) -> list[Triple]:
     (count,) = _RUN.unpack_from(payload)
     flat = np.frombuffer(payload, np.int32, offset=_RUN.size)
-    about, tokens = flat[: 3 * count].reshape(count, 3), flat[3 * count :]
-    lengths = about[:, 1]
-    ids = np.split(tokens, np.cumsum(lengths))                  # the last piece holds all types
-    paired = np.flatnonzero(about[:, 2])
-    types: list[NDArray[np.int32] | None] = [None] * count
-    for index, array in zip(paired.tolist(), np.split(ids[count], np.cumsum(lengths[paired])), strict=False):
-        types[index] = array
-    return [(encoder, ids[index], types[index]) for index, encoder in enumerate(about[:, 0].tolist())]
+    items: list[Triple] = []
+    at = 3 * count
+    for encoder, length, has_types in flat[:at].reshape(count, 3).tolist():
+        middle = at + length
+        end = middle + (length if has_types else 0)
+        items.append((encoder, flat[at:middle], flat[middle:end] if has_types else None))
+        at = end
+    return items
 
 
 def pack_done(done: Done) -> bytes:

@@ -54,8 +54,15 @@ def test_the_special_tokens_of_a_pair_are_the_first_the_middle_and_the_last() ->
 
 
 def test_normalising_gives_length_one_and_leaves_zeros_alone() -> None:
-    vectors = normalized(np.array([[3, 4], [0, 0]], np.float32))
-    assert np.allclose(vectors, [[0.6, 0.8], [0, 0]])
+    first, second = normalized([np.array([[3, 4], [0, 0]], np.float32), np.array([[0, 2]], np.float32)])
+    assert np.allclose(first, [[0.6, 0.8], [0, 0]])
+    assert np.allclose(second, [[0, 1]])
+
+
+def test_what_is_normalised_beside_a_text_moves_no_bit_of_it() -> None:
+    each = [RANDOM.normal(size=(1, 384)).astype(np.float32) for _ in range(70)]
+    together = normalized(each)
+    assert all(np.array_equal(one, *normalized([alone])) for one, alone in zip(together, each, strict=True))
 
 
 def test_the_classifiers_pooling_is_tanh_of_a_dense_layer_over_the_first_token() -> None:

@@ -13,11 +13,9 @@ TABLE = 512
 
 
 def pack_of(lengths: list[int]) -> Pack:
-    total = sum(lengths)
-    starts = np.cumsum([0, *lengths[:-1]])
-    positions = np.concatenate([np.arange(length) for length in lengths]).astype(np.int32)
-    return Pack(np.arange(total, dtype=np.int32), np.arange(total, dtype=np.int32) % 2, positions, np.ones(total, np.bool_),
-                starts, lengths, [1 + length % 3 for length in lengths])
+    ids = np.split(np.arange(sum(lengths), dtype=np.int32), np.cumsum(lengths)[:-1])
+    types = [each % 2 if len(each) % 4 else None for each in ids]
+    return Pack(ids, types, [None] * len(lengths), lengths, [1 + length % 3 for length in lengths])
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=60), st.integers(50, 400), st.booleans())
@@ -37,11 +35,11 @@ def test_every_chosen_sequence_lies_once_at_its_start_with_its_own_tokens(
         assert used <= tokens or len(row.sequences) == 1
         assert bounds[-1] == used <= row.shape.tokens
         for number, (sequence, start) in enumerate(zip(row.sequences, row.starts, strict=True)):
-            length, source = lengths[sequence], pack.starts[sequence]
+            length, types = lengths[sequence], pack.types[sequence]
             assert (bounds[number], bounds[number + 1]) == (start, start + length)
             assert length <= row.shape.longest
-            assert (ids[start : start + length] == pack.ids[source : source + length]).all()
-            want = np.arange(length) + TABLE * pack.types[source : source + length]
+            assert (ids[start : start + length] == pack.ids[sequence]).all()
+            want = np.arange(length) + TABLE * (0 if types is None else types)
             assert (places[start : start + length] == want).all()
 
 
