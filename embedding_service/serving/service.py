@@ -123,12 +123,13 @@ class Service:
         self.limits.check_texts(request.texts, request.pairs)
         if self._flights is not None:
             return await self._embed_what_is_new(self._flights, request, encoder, numerics, arrived)
-        # Before the work of tokenising, by what the texts will have; then by what they have.
+        # Before the work of tokenising, by what the texts will have; then, if that took a while, by what they have.
         self._admit(request, encoder, self._tokenizing.expected(encoder, request.texts, request.pairs))
         tokens = await self._tokenizing.tokens(encoder, request.texts, request.pairs)
         counts, totals = [len(each.ids) for each in tokens], [each.total for each in tokens]
         self._check_tokens(request, encoder, counts, totals)
-        self._admit(request, encoder, sum(counts))
+        if not self._tokenizing.is_short(request.texts, request.pairs):
+            self._admit(request, encoder, sum(counts))
         tokenized = time.monotonic()
         call = Call(asyncio.get_running_loop())
         items = [

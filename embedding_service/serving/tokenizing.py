@@ -21,6 +21,10 @@ class Tokenizing:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenize")
         self._characters = USUAL_CHARACTERS
 
+    def is_short(self, texts: Sequence[str], pairs: Sequence[str] | None) -> bool:
+        """Tokenised at once: nothing else happens meanwhile."""
+        return sum(_sizes(texts, pairs)) <= INLINE_CHARACTERS
+
     def expected(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> float:
         """How many tokens these texts will have, about."""
         most = encoder.max_length
@@ -29,16 +33,17 @@ class Tokenizing:
     async def tokens(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Tokens]:
         """One per text. `pairs`: None, or one per text."""
         sizes = _sizes(texts, pairs)
-        found = await self._tokens(encoder, texts, pairs, sizes)
+        if self.is_short(texts, pairs):
+            found = encoder.encode_batch(texts, pairs or None)
+        else:
+            found = await self._on_threads(encoder, texts, pairs, sizes)
         characters = sum(sizes) / max(sum(each.total - 2 for each in found), 1)
         self._characters += WEIGHT * (max(characters, 1.0) - self._characters)
         return found
 
-    async def _tokens(
+    async def _on_threads(
         self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None, sizes: Sequence[int]
     ) -> list[Tokens]:
-        if sum(sizes) <= INLINE_CHARACTERS:
-            return encoder.encode_batch(texts, pairs or None)
         loop = asyncio.get_running_loop()
         found: list[Tokens] = []
         for piece in pieces(sizes):
