@@ -111,7 +111,7 @@ class Supervisor:
         while True:
             try:
                 ready = await self._start_one()
-            except TwoHopError as error:
+            except (TwoHopError, OSError) as error:
                 if not first.done():
                     first.set_exception(error)
                     return

@@ -46,24 +46,26 @@ class WorkerLink:
     async def start(cls, command: Command) -> WorkerLink:
         """`command` makes the argument list from the numbers of the descriptors that the worker inherits."""
         loop = asyncio.get_running_loop()
-        # Before the worker knows how many streams its engine has; those that it does not use are closed.
-        pairs = [socket.socketpair() for _ in range(MOST_STREAMS)]
-        with ExitStack() as theirs:
-            descriptors = [theirs.enter_context(end).fileno() for _, end in pairs]
+        ends: list[socket.socket] = []
+        descriptors: list[int] = []
+        with ExitStack() as theirs, ExitStack() as kept:
             try:
+                # Before the worker knows how many streams its engine has; those that it does not use are closed.
+                for _ in range(MOST_STREAMS):
+                    ours, its = socket.socketpair()
+                    ends.append(kept.enter_context(ours))
+                    descriptors.append(theirs.enter_context(its).fileno())
                 process = _spawn(command(descriptors), descriptors)
             except OSError as error:
-                for ours, _ in pairs:
-                    ours.close()
                 raise Failed(f"the worker process cannot be started: {error}") from error
+            kept.pop_all()
         link = cls(process, loop)
-        ends = [ours for ours, _ in pairs]
         try:
             while ends:
                 _, wire = await loop.create_unix_connection(lambda: _Wire(link), sock=ends[0])
                 link._wires.append(wire)
                 del ends[0]
-        except asyncio.CancelledError:
+        except BaseException:
             for ours in ends:
                 ours.close()
             link.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -151,6 +152,23 @@ def test_while_a_worker_cannot_be_replaced_callers_are_told_and_served_again_aft
         assert answer.retry_after_s
         assert bench.scheduler.is_lost
         (tmp_path / "refuse").unlink()
+        await bench.until_ready()
+        assert same(await bench.embed_all(7), [7])
+
+    run(check, tmp_path)
+
+
+def test_a_worker_that_dies_while_no_file_can_be_opened_is_replaced_when_one_can(tmp_path: Path) -> None:
+    async def check(bench: Bench) -> None:
+        assert bench.worker.pid is not None
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))     # what is open stays so
+        try:
+            os.kill(bench.worker.pid, signal.SIGKILL)
+            answer = await bench.embed(7)
+            assert isinstance(answer, Unavailable)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         await bench.until_ready()
         assert same(await bench.embed_all(7), [7])
 
