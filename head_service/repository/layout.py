@@ -4,7 +4,8 @@
       models.config               what TF-Serving polls: which version of which head has which role
       ledger.json                 what models.config has no words for
       .lock                       held by whoever changes the two above or makes a version visible
-      <head>/<version>/           a SavedModel with assets.extra/head.json and assets.extra/tf_serving_warmup_requests
+      <head>/<version>/           a SavedModel with, in assets.extra/, head.json, tf_serving_warmup_requests and
+                                  training_profile.npz
       <head>/.draft-…/            a version being written; TF-Serving skips names that are no numbers
       <head>/.draft-…/.held       locked by the living process that writes it
       <head>/.removed-…/          a version that was taken away, until its files are deleted

@@ -2,7 +2,7 @@
 
 Model NAME serves exactly the stable version, NAME-canary exactly the canary. TF-Serving waits for ever for a model
 without a version, so only versions that lie in the repository may be written here. Models that are not ours (somebody
-added them by hand) are kept as they are.
+added them by hand, or gave a head another policy) are kept as they are, until their head gets a role.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ def read(repository: Path) -> dict[str, Roles]:
     found: dict[str, Roles] = {}
     for model in _models(repository):
         head, role = _head_and_role(model.name)
-        versions = model.model_version_policy.specific.versions
-        if len(versions) == 1 and versions[0] in version_numbers(repository / head):
-            found[head] = replace(found.get(head, Roles()), **{role: versions[0]})
+        if _is_ours(repository, model) and (version := _its_version(model)) in version_numbers(repository / head):
+            found[head] = replace(found.get(head, Roles()), **{role: version})
     return found
 
 
@@ -72,8 +71,9 @@ def write(repository: Path, changed: Mapping[str, Roles], *, serve_root: str | N
     default below the repository's own absolute path. Raises OSError, Failed."""
     root = (serve_root or str(repository.absolute())).rstrip("/")
     roles = {**read(repository), **changed}
-    foreign = [model for model in _models(repository) if not (repository / _head_and_role(model.name)[0]).is_dir()]
     models = [model for head in sorted(roles) for model in _models_of(head, roles[head], f"{root}/{head}")]
+    written = {model.name for model in models}
+    foreign = [model for model in _models(repository) if not _is_ours(repository, model) and model.name not in written]
     config = wire.ModelServerConfig(model_config_list=wire.ModelConfigList(config=[*models, *foreign]))
     durable.replace(repository / CONFIG, _PREAMBLE + text_format.MessageToString(config))
 
@@ -93,6 +93,16 @@ def _models(repository: Path) -> list[wire.ModelConfig]:
 def _models_of(head: str, roles: Roles, base_path: str) -> list[wire.ModelConfig]:
     named = ((head, roles.stable), (head + CANARY_SUFFIX, roles.canary))
     return [_model(name, base_path, version) for name, version in named if version is not None]
+
+
+def _is_ours(repository: Path, model: wire.ModelConfig) -> bool:
+    """In the words of `_model`, of a head that lies here."""
+    return (repository / _head_and_role(model.name)[0]).is_dir() and _its_version(model) is not None
+
+
+def _its_version(model: wire.ModelConfig) -> int | None:
+    versions = model.model_version_policy.specific.versions
+    return versions[0] if len(versions) == 1 else None
 
 
 def _model(name: str, base_path: str, version: int) -> wire.ModelConfig:

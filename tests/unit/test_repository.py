@@ -119,6 +119,21 @@ def test_models_that_are_not_ours_are_kept(tmp_path: Path) -> None:
     assert config(tmp_path)["other"] == ("/elsewhere/other", [])
 
 
+@pytest.mark.parametrize("policy", ["specific { versions: 1 versions: 2 }", "all {}", "latest { num_versions: 2 }"])
+def test_a_policy_that_somebody_gave_a_head_is_kept_until_that_head_gets_a_role(tmp_path: Path, policy: str) -> None:
+    made(tmp_path), made(tmp_path), made(tmp_path, "topic"), made(tmp_path, "topic")
+    path = tmp_path / "models.config"
+    ours = text_format.Parse(path.read_text(), wire.ModelServerConfig()).model_config_list.config
+    topic = next(text_format.MessageToString(model) for model in ours if model.name == "topic")
+    by_hand = f'name: "sentiment" base_path: "/srv/sentiment" model_platform: "tensorflow" model_version_policy {{ {policy} }}'
+    path.write_text(f"model_config_list {{ config {{ {by_hand} }} config {{ {topic} }} }}")
+    roles.promote(tmp_path, "topic", 2)
+    assert config(tmp_path)["topic"][1] == [2]
+    assert config(tmp_path)["sentiment"][0] == "/srv/sentiment"
+    roles.promote(tmp_path, "sentiment", 2)
+    assert config(tmp_path)["sentiment"] == (f"{tmp_path}/sentiment", [2])
+
+
 def test_a_version_that_was_deleted_by_hand_is_never_named_and_its_number_never_given_again(tmp_path: Path) -> None:
     for _ in range(2):
         made(tmp_path, promote=True)
