@@ -17,6 +17,7 @@ from deploy.local import DeployFailed, Deployment
 from deploy.processes import ended_by_signals
 from deploy.services import Ports
 from deploy.status_table import show_status
+from twohop.errors import TwoHopError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,7 +47,7 @@ def reports_failure(function: Command) -> Command:
         try:
             with ended_by_signals():
                 return function(*args, **kwargs)
-        except (DeployFailed, FolderInUse, OSError) as error:
+        except (DeployFailed, FolderInUse, TwoHopError, OSError) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from deploy.ports import LOOPBACK, describe, holder, is_free
 from deploy.processes import tail
 from deploy.services import Ports, Service, is_ready
 from deploy.supervision import Program, Supervisor, configuration
+from head_service.repository import serving_config
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "run" / "local"
@@ -60,9 +61,8 @@ class Deployment:
         return [first, services.heads(self.ports, self.repository, self.heads()), services.gateway(self.ports, self.repository)]
 
     def heads(self) -> list[str]:
-        """The heads that models.config serves: those with a version that is published."""
-        found = self.repository.glob("*/*/saved_model.pb")
-        return sorted({path.parts[-3] for path in found if path.parts[-2].isdigit()})
+        """Those that models.config serves. Raises Failed where it cannot be understood."""
+        return sorted(head for head, roles in serving_config.read(self.repository).items() if roles.stable is not None)
 
 
 def up(deployment: Deployment, say: Say) -> None:
@@ -117,7 +117,7 @@ def environment() -> dict[str, str]:
     chosen = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
     for name, value in chosen.items():
         if '"' in value:
-            raise DeployFailed(f"{name} holds a double quote, which supervisord's file cannot; use a flag file instead")
+            raise DeployFailed(f"{name} holds a double quote, which supervisord's file cannot; choose a value without one")
     return {**chosen, "DEPLOYED_SOURCE": source_digest()}
 
 
@@ -144,10 +144,8 @@ def wait_ready(deployment: Deployment, supervisor: Supervisor, wanted: Iterable[
             failing_s = now - failing_since.get(service.name, now)
             if state == "FATAL" or failing_s > PATIENCE_S or now > deadline:
                 log = deployment.folder / f"{service.name}.log"
-                raise DeployFailed(
-                    f"{service.name} is not ready ({state}); the supervisor goes on trying until make undeploy. "
-                    f"The end of {log}:\n{tail(log)}"
-                )
+                goes_on = "make deploy starts it again" if state == "FATAL" else "the supervisor goes on trying for some minutes"
+                raise DeployFailed(f"{service.name} is not ready ({state}); {goes_on}. The end of {log}:\n{tail(log)}")
             time.sleep(0.2)
 
 

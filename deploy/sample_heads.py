@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from head_service.repository.layout import version_numbers
+
 NAMES = ("sentiment", "topic")
 
 
@@ -23,7 +25,7 @@ def sample(name: str) -> Path:
 
 def to_train(repository: Path) -> list[str]:
     """The sample heads that a repository lacks; none where it has heads of its own."""
-    present = {path.parent.name for path in repository.glob("*/*") if path.name.isdigit() and path.is_dir()}
+    present = {folder.name for folder in repository.glob("*") if version_numbers(folder)}
     return [name for name in NAMES if name not in present] if present <= set(NAMES) else []
 
 

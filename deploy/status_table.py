@@ -57,7 +57,7 @@ def head_table(heads: list[dict[str, Any]]) -> Table:
     for column in ("head", "version", "state", "encoder", "encoder is served"):
         table.add_column(column)
     for each in heads:
-        matches = "[green]yes[/]" if each.get("matches") else "[red]no[/]"
+        matches = {True: "[green]yes[/]", False: "[red]no[/]", None: "-"}[each["matches"]]
         version, encoder = str(each.get("version") or "-"), each.get("fingerprint") or "-"
         table.add_row(each["name"], version, str(each.get("state")), encoder, matches)
     return table

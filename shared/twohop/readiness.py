@@ -34,9 +34,10 @@ def look_until_ready(
         time.sleep(POLL_S)
 
 
-def _look_at_encoders(client: EmbeddingClient) -> tuple[dict[str, Any], list[Encoder]]:
+def _look_at_encoders(client: EmbeddingClient) -> tuple[dict[str, Any], list[Encoder] | None]:
+    """The report, and what hop 1 offers; None where it did not say."""
     report: dict[str, Any] = {"address": client.address, "ready": False, "encoders": [], "estimated_wait_ms": None}
-    encoders: list[Encoder] = []
+    encoders: list[Encoder] | None = None
     try:
         listed = client.encoders()
         encoders = [listed.named(client.encoder)] if client.encoder else list(listed)
@@ -75,7 +76,8 @@ def _look_at_heads(client: HeadClient, names: Sequence[str], encoders: Sequence[
 
 
 def _look_at_head(client: HeadClient, name: str, encoders: Sequence[Encoder] | None) -> dict[str, Any]:
-    """`matches`: whether hop 1 has the head's encoder; None where that was not asked or the head does not serve."""
+    """`matches`: whether hop 1 has the head's encoder; None where it was not asked or did not answer, or the head does not
+    serve."""
     report: dict[str, Any] = {"name": name, "version": None, "state": "NOT_FOUND", "fingerprint": None, "matches": None}
     try:
         versions = client.status(name)

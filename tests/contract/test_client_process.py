@@ -115,6 +115,15 @@ def test_status_exits_with_0_only_if_all_is_ready(hop_1: EmbeddingRules, hop_2: 
     assert (done.returncode, json.loads(done.stdout)["heads"]["heads"][0]["matches"]) == (1, False)
 
 
+def test_status_blames_no_head_for_a_hop_1_that_does_not_answer(hop_2: HeadRules) -> None:
+    done = twohop("status", "--json", "--embedding", "127.0.0.1:9", "--heads", hop_2.address, "--head", "sentiment")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["embedding"]["error"]["type"]) == (1, "Unavailable")
+    assert found["heads"]["heads"] == [
+        {"name": "sentiment", "version": 3, "state": "AVAILABLE", "fingerprint": POOLED, "matches": None}
+    ]
+
+
 def test_status_waits_for_what_becomes_ready(hop_1: EmbeddingRules) -> None:
     hop_1.ready = False
     asked = [*TWOHOP, "status", "--embedding", hop_1.address, "--wait", "30"]

@@ -15,6 +15,8 @@ from deploy.local import DeployFailed, Deployment
 from deploy.ports import free_ports, is_free
 from deploy.services import Ports
 from deploy.supervision import Program, Supervisor, configuration, socket_path
+from head_service.repository import serving_config
+from head_service.repository.serving_config import Roles
 
 
 @pytest.fixture
@@ -52,11 +54,13 @@ def test_an_empty_repository_gets_the_sample_heads_and_a_used_one_none(tmp_path:
     assert sample_heads.to_train(tmp_path) == []
 
 
-def test_heads_count_once_a_version_is_published(tmp_path: Path) -> None:
-    published(tmp_path / "r", "topic", 1)
-    published(tmp_path / "r", "topic", 2)
-    (tmp_path / "r" / "half" / ".tmp-3").mkdir(parents=True)
-    assert Deployment(tmp_path, Ports(), tmp_path / "r").heads() == ["topic"]
+def test_heads_count_once_a_version_of_theirs_is_served(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, Ports(), tmp_path / "r")
+    assert deployment.heads() == []
+    for head in ("topic", "put_there_by_hand"):
+        published(tmp_path / "r", head, 2)
+    serving_config.write(tmp_path / "r", {"topic": Roles(stable=2)}, serve_root=None)
+    assert deployment.heads() == ["topic"]
 
 
 def test_the_head_server_is_ready_only_when_each_head_is(tmp_path: Path) -> None:
