@@ -217,11 +217,18 @@ def joined(parts: Sequence[Classifications]) -> Classifications:
 def _requests(inputs: Inputs) -> list[Inputs]:
     """The batch in pieces along B. Raises InvalidInput for an empty one and for inputs of different B."""
     length = _length(inputs)
-    row_bytes = sum(value.nbytes // length for value in inputs.values() if isinstance(value, np.ndarray))
+    row_bytes = sum(map(_row_bytes, inputs.values()))
     step = max(1, REQUEST_BYTES // max(1, row_bytes))
     if step >= length:
         return [inputs]
     return [{name: value[at : at + step] for name, value in inputs.items()} for at in range(0, length, step)]
+
+
+def _row_bytes(value: Input) -> int:
+    """Of one row; of texts, of the longest."""
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "OSU":
+        return value.nbytes // len(value)
+    return max(len(text) if isinstance(text, bytes) else len(str(text).encode()) for text in value)
 
 
 def _length(inputs: Inputs) -> int:

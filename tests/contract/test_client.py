@@ -153,6 +153,19 @@ def test_a_large_batch_of_vectors_goes_to_the_head_in_several_requests(clients: 
     assert len(hop_2.asked("Predict")) == 2
 
 
+@pytest.mark.parametrize("as_array", [False, True])
+def test_long_texts_beside_small_vectors_go_to_the_head_in_several_requests_too(
+    clients: Clients, hop_2: HeadRules, as_array: bool
+) -> None:
+    texts = ["ß" * 20_000] * 150
+    inputs = {"tokens": np.ones((150, 1, 4), np.float32), "mask": np.ones((150, 1), np.float32),
+              "text": np.array(texts, object) if as_array else texts}
+    assert len(clients.heads(hop_2.address).predict("hybrid", inputs, fingerprint=TOKENS)) == 150
+    asked = hop_2.asked("Predict")
+    assert len(asked) == 2
+    assert all(request.ByteSize() < 4 << 20 for request in asked)
+
+
 def test_an_error_about_a_text_names_its_index_in_the_call(clients: Clients, hop_1: EmbeddingRules) -> None:
     hop_1.max_texts = 10
     with pytest.raises(InvalidInput, match="text 57 of the call") as caught:
