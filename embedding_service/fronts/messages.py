@@ -66,6 +66,7 @@ def write_reply(reply: Reply, dtype: np.dtype[Any]) -> bytes:
             queue_us=_us(timings.queue_s),
             compute_us=_us(timings.compute_s),
             total_us=_us(timings.total_s),
+            cached_texts=timings.cached,
         ),
         estimated_wait_us=_us(reply.estimated_wait_s),
     ).SerializeToString()

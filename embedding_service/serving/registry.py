@@ -13,8 +13,6 @@ class Registry:
 
     def __init__(self, encoders: Sequence[Encoder], numerics: str) -> None:
         self._encoders = tuple(encoders)
-        self._by_name = {name: encoder for encoder in encoders for name in (encoder.name, *encoder.aliases)}
-        self._by_name[""] = self._encoders[0]
         self.numerics = numerics
 
     def __iter__(self) -> Iterator[Encoder]:
@@ -22,7 +20,7 @@ class Registry:
 
     def find(self, name: str, expect_fingerprint: str = "") -> Encoder:
         """Raises NotFound, naming those there are, and EncoderMismatch where another fingerprint is expected."""
-        encoder = self._by_name.get(name) or find_encoder(self._encoders, name)
+        encoder = find_encoder(self._encoders, name)
         if expect_fingerprint not in ("", encoder.fingerprint):
             expected = expect_fingerprint[:64]
             raise EncoderMismatch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from embedding_service.model.encoder import Encoder, Tokens
 from embedding_service.serving.admission import WaitLimits, admit, longest_wait_s, predicted_wait_s
@@ -38,12 +38,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Timings:
-    """Of the request's slowest text, in seconds."""
+    """Of the request's slowest text, in seconds. `cached`: texts whose vectors were kept from before."""
 
     tokenize_s: float
     queue_s: float
     compute_s: float
     total_s: float
+    cached: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,9 @@ class Service:
         self.limits.check_texts(request.texts, request.pairs)
         if self._flights is not None:
             return await self._embed_what_is_new(self._flights, request, encoder, numerics, arrived)
-        # Before the work of tokenising, by what the texts will have; then, if that took a while, by what they have.
-        self._admit(request, encoder, self._tokenizing.expected(encoder, request.texts, request.pairs))
-        tokens = await self._tokenizing.tokens(encoder, request.texts, request.pairs)
+        tokens = await self._tokens(request, encoder, request.texts, request.pairs)
         counts, totals = [len(each.ids) for each in tokens], [each.total for each in tokens]
         self._check_tokens(request, encoder, counts, totals)
-        if not self._tokenizing.is_short(request.texts, request.pairs):
-            self._admit(request, encoder, sum(counts))
         tokenized = time.monotonic()
         call = Call(asyncio.get_running_loop())
         items = [
@@ -163,7 +160,6 @@ class Service:
         found, items = {key: entry.vectors for key, entry in known.items()}, []
         started = 0
         if new:
-            self._admit(request, encoder, sum(len(each.ids) for each in new.values()))
             call = Call(asyncio.get_running_loop())
             joined, started = flights.join(call, encoder, new, bulk=request.bulk, deadline=request.deadline)
             try:
@@ -172,8 +168,9 @@ class Service:
                 flights.leave(call, joined.values())
             items = [flight.item for flight in joined.values()]
             found |= {key: flight.item.vectors for key, flight in joined.items() if flight.item.vectors is not None}
-        self._count_cached(encoder, hits=sum(key in known for key in wanted), misses=started, texts=len(wanted))
-        timings = _timings(arrived, tokenized, items)
+        hits = sum(key in known for key in wanted)
+        self._count_cached(encoder, hits=hits, misses=started, texts=len(wanted))
+        timings = replace(_timings(arrived, tokenized, items), cached=hits)
         return Reply(encoder, numerics, [found[key] for key in wanted], counts, totals, timings, self.estimated_wait_s())
 
     async def _tokens_of_new(
@@ -185,8 +182,16 @@ class Service:
             return {}
         texts = [request.texts[index] for index in places.values()]
         pairs = [request.pairs[index] for index in places.values()] if request.pairs else ()
+        return dict(zip(places, await self._tokens(request, encoder, texts, pairs), strict=True))
+
+    async def _tokens(self, request: Request, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str]) -> list[Tokens]:
+        """Let in before the work of tokenising, by what the texts will have; and after it, if it took a while, by what they
+        have."""
         self._admit(request, encoder, self._tokenizing.expected(encoder, texts, pairs))
-        return dict(zip(places, await self._tokenizing.tokens(encoder, texts, pairs), strict=True))
+        tokens = await self._tokenizing.tokens(encoder, texts, pairs)
+        if not self._tokenizing.is_short(texts, pairs):
+            self._admit(request, encoder, sum(len(each.ids) for each in tokens))
+        return tokens
 
     def _admit(self, request: Request, encoder: Encoder, tokens: float) -> None:
         """`tokens`: of its texts, as known so far."""

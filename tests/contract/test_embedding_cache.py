@@ -12,6 +12,7 @@ import pytest
 from services import EmbeddingProcess, until
 
 from twohop import EmbeddingClient
+from twohop.embedding import EMBED
 from twohop.errors import EncoderMismatch, InvalidInput, TooLarge
 from twohop.wire import embedding_pb2 as wire
 
@@ -174,3 +175,11 @@ def test_without_the_flag_nothing_is_kept(embedding_service: EmbeddingProcess) -
     moved = counters.moved()
     assert (moved["hits"], moved["misses"], moved["shared"]) == (0, 0, 0)
     assert embedding_service.metric("twohop_embedding_cache_bytes") == 0
+
+
+def test_a_reply_says_how_many_of_its_texts_were_kept(service: EmbeddingProcess) -> None:
+    with grpc.insecure_channel(service.address) as channel:
+        ask = channel.unary_unary(EMBED.path, wire.EmbedRequest.SerializeToString, wire.EmbedResponse.FromString)
+        texts = ["kept for the one who asks twice", "and this one too"]
+        assert ask(wire.EmbedRequest(texts=texts)).timings.cached_texts == 0
+        assert ask(wire.EmbedRequest(texts=[*texts, "new among them"])).timings.cached_texts == 2
