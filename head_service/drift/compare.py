@@ -76,11 +76,11 @@ def compare(order: Order, hop_1: EmbeddingClient) -> Comparison:
     """Raises InvalidInput (the data, too few texts), NotFound (head, version, profile), EncoderMismatch, Failed, and what the
     clients raise."""
     given = texts.read(order.data)
-    if len(given.texts) < FEWEST_TEXTS:
-        raise InvalidInput(f"{order.data}: {len(given.texts)} texts say nothing about a change: give {FEWEST_TEXTS} at least, "
-                           "better some hundred", detail={"path": str(order.data)})  # fmt: skip
     chosen = [given.texts[place * len(given.texts) // order.most] for place in range(order.most)]
     some = chosen if len(given.texts) > order.most else given.texts
+    if len(some) < FEWEST_TEXTS:
+        raise InvalidInput(f"{order.data}: {len(some)} texts say nothing about a change: give {FEWEST_TEXTS} at least, "
+                           "better some hundred", detail={"path": str(order.data)})  # fmt: skip
     with _served(order) as (address, version), HeadClient(address, token=order.token, tls=order.tls) as hop_2:
         kept = profile.read(version.path)
         assert version.manifest is not None

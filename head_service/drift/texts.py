@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,21 +31,11 @@ def read(path: Path) -> LiveTexts:
 
 
 def _tsv(path: Path, content: str) -> Iterator[str]:
-    lines = [line.removesuffix("\r") for line in data_files.lines(content)]
-    place = _column(path, lines[0].split("\t"))
-    for number, line in enumerate(lines[1:], start=2):
-        yield _field(path, number, line.split("\t"), place) if line.strip() else ""
+    return ("".join(fields) for _, fields in data_files.tsv(path, content, ["text"]))
 
 
 def _csv(path: Path, content: str) -> Iterator[str]:
-    csv.field_size_limit(sys.maxsize)
-    records = csv.reader(io.StringIO(content, newline=""), strict=True)
-    try:
-        place = _column(path, next(records, []))
-        for fields in records:
-            yield _field(path, records.line_num, fields, place) if fields else ""
-    except csv.Error as error:
-        refuse(path, records.line_num, f"no CSV by RFC 4180 ({error}); quote fields that hold commas or quotes")
+    return ("".join(fields) for _, fields in data_files.csv_by_rfc_4180(path, content, ["text"]))
 
 
 def _jsonl(path: Path, content: str) -> Iterator[str]:
@@ -69,19 +56,6 @@ def _txt(path: Path, content: str) -> Iterator[str]:
         while words.startswith(FASTTEXT_PREFIX):
             words = words.partition(" ")[2].lstrip()
         yield words
-
-
-def _column(path: Path, header: Sequence[str]) -> int:
-    names = [name.strip().lower() for name in header]
-    if "text" not in names:
-        refuse(path, 1, f"the header has no column text, but {', '.join(map(repr, header[:10]))}")
-    return names.index("text")
-
-
-def _field(path: Path, line: int, fields: Sequence[str], place: int) -> str:
-    if place >= len(fields):
-        refuse(path, line, f"{len(fields)} fields, and text is field {place + 1} of the header")
-    return fields[place]
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {".tsv": _tsv, ".csv": _csv, ".jsonl": _jsonl, ".txt": _txt}

@@ -6,11 +6,8 @@ text to which no label applies.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +18,8 @@ from twohop.errors import InvalidInput
 
 # Line number from 1, text, its label (a list of them where the file says so); None: a blank line.
 Row = tuple[int, str, str | list[str]] | None
+
+COLUMNS = ("text", "label")
 
 
 def read(path: Path) -> Rows:
@@ -56,28 +55,16 @@ def _check(path: Path, line: int, text: str, labels: Sequence[str]) -> None:
 
 
 def _tsv(path: Path, content: str) -> Iterator[Row]:
-    lines = (line.removesuffix("\r") for line in data_files.lines(content))
-    columns = _Columns(path, 1, next(lines).split("\t"), example="text<TAB>label")
-    for number, line in enumerate(lines, start=2):
-        blank = "\t" not in line and not line.strip()
-        yield None if blank else columns.row(number, line.split("\t"))
+    return map(_table_row, data_files.tsv(path, content, COLUMNS))
 
 
 def _csv(path: Path, content: str) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    records = csv.reader(io.StringIO(content, newline=""), strict=True)
-    columns = None
-    end = 0  # a quoted field may hold line breaks, so a record begins after the end of the one before
-    try:
-        for fields in records:
-            start, end = end + 1, records.line_num
-            if columns is None:
-                columns = _Columns(path, start, fields, example="text,label")
-            else:
-                blank = not fields or (len(fields) == 1 and not fields[0].strip())
-                yield None if blank else columns.row(start, fields)
-    except csv.Error as error:
-        refuse(path, end + 1, f"no CSV by RFC 4180 ({error}); quote fields that hold commas, quotes or line breaks")
+    return map(_table_row, data_files.csv_by_rfc_4180(path, content, COLUMNS))
+
+
+def _table_row(record: data_files.Record) -> Row:
+    number, fields = record
+    return (number, fields[0], fields[1]) if fields else None
 
 
 def _jsonl(path: Path, content: str) -> Iterator[Row]:
@@ -111,25 +98,6 @@ def _fasttext_row(path: Path, number: int, line: str) -> Row:
     if not labels:
         refuse(path, number, f"begins with {text.split()[0][:40]!r}; write {FASTTEXT_PREFIX} and the label before the text")
     return number, text, labels if len(labels) > 1 else labels[0]
-
-
-class _Columns:
-    """Where text and label stand in a table with a header."""
-
-    def __init__(self, path: Path, line: int, header: list[str], *, example: str) -> None:
-        self.path, self.width = path, len(header)
-        names = [name.strip() for name in header]
-        for name in ("text", "label"):
-            if names.count(name) != 1:
-                found = ", ".join(repr(column[:30]) for column in names[:6])
-                problem = "has no" if name not in names else "has more than one"
-                refuse(path, line, f"the header {problem} column {name!r} (found {found}); let the first line be {example}")
-        self.text, self.label = names.index("text"), names.index("label")
-
-    def row(self, line: int, fields: list[str]) -> Row:
-        if len(fields) != self.width:
-            refuse(self.path, line, f"{len(fields)} columns where the header has {self.width}; add or remove separators")
-        return line, fields[self.text], fields[self.label]
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {

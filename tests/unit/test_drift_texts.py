@@ -19,7 +19,7 @@ def read(folder: Path, name: str, content: str | bytes) -> texts.LiveTexts:
 @pytest.mark.parametrize(("name", "content"), [
     ("a.tsv", "label\ttext\nx\tone two\n\ny\tthree\n\t \n"),
     ("a.tsv", "text\none two\nthree\n\n\n"),
-    ("a.tsv", "\ufeffText\r\none two\r\nthree\r\n\r\n\r\n"),
+    ("a.tsv", "\ufefftext\r\none two\r\nthree\r\n\r\n\r\n"),
     ("a.csv", 'id,text\n1,one two\n2,"three"\n3,\n4," "\n'),
     ("a.jsonl", '{"text":"one two","label":["x"]}\n\n{"text":"three"}\n{"text":" "}\n'),
     ("a.txt", "__label__x __label__y one two\nthree\n__label__x\n\n"),
@@ -29,8 +29,9 @@ def test_texts_are_read_and_rows_without_one_counted(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
-    ("a.tsv", "id\tbody\n1\tx\n", r"line 1: the header has no column text, but 'id', 'body'"),
-    ("a.tsv", "id\ttext\n1\tx\n2\n", r"line 3: 1 fields, and text is field 2"),
+    ("a.tsv", "id\tbody\n1\tx\n", r"line 1: the header has no column 'text' \(found 'id', 'body'\)"),
+    ("a.tsv", "id\ttext\n1\tx\n2\n", r"line 3: 1 columns where the header has 2"),
+    ("a.tsv", "id\ttext\n1\tx\ty\n", r"line 2: 3 columns where the header has 2"),
     ("a.csv", 'text\n"open', r"line 2: no CSV by RFC 4180"),
     ("a.jsonl", '{"text":"x"}\n{"text":1}\n', r"line 2: write an object with a text"),
     ("a.jsonl", "{\n", r"line 1: no JSON"),
