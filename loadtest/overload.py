@@ -1,5 +1,5 @@
 """How fast does hop 1 refuse, and do those whom it let in get their answers in time? Far more callers than it can serve, each
-with a deadline; none asks again.
+with a deadline; who is refused asks again after 50 ms.
 
     python -m loadtest.overload         # exits 1 if a refusal took more than 50 ms (99th percentile) or an accepted call was late
 """
@@ -23,6 +23,7 @@ from deploy.processes import Processes
 from deploy.services import Ports
 from loadtest.compare import WORKLOADS
 from loadtest.machine import machine
+from loadtest.measuring import measuring
 from loadtest.report import percentiles
 from twohop.embedding import EMBED
 from twohop.status import PUSHBACK_KEY
@@ -70,7 +71,7 @@ def main(callers: int, texts_each: int, deadline: float, seconds: float, folder:
     texts = next(path for path in WORKLOADS if path.exists()).read_text("utf-8").splitlines()
     ports = Ports.free()
     service = services.embedding(ports)
-    with Processes(folder) as processes:
+    with measuring(folder), Processes(folder) as processes:
         processes.start(service)
         processes.wait_ready(service)
         answers = asyncio.run(flood(f"{LOOPBACK}:{ports.embedding}", texts, callers, texts_each, deadline, seconds))

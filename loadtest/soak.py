@@ -24,6 +24,7 @@ from deploy.processes import Processes
 from deploy.services import Ports
 from loadtest.machine import machine
 from loadtest.measure import rss_mib
+from loadtest.measuring import measuring
 from twohop import EmbeddingClient
 
 SETTLED = 5_000         # texts after which the memory is taken as what it should stay
@@ -53,7 +54,7 @@ def main(texts: int, folder: Path, as_json: bool) -> None:
     service = services.embedding(ports)
     service = replace(service, argv=(*service.argv, "--model", MODEL))
     seen: list[tuple[int, float]] = []
-    with Processes(folder) as processes:
+    with measuring(folder), Processes(folder) as processes:
         pid = processes.start(service)
         processes.wait_ready(service)
         with EmbeddingClient(f"{LOOPBACK}:{ports.embedding}", timeout_s=600) as client, ThreadPoolExecutor(CALLERS) as pool:

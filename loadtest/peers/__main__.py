@@ -10,7 +10,6 @@ import datetime
 import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from deploy.folder_lock import FolderInUse, only_one
-from deploy.processes import ended_by_signals
 from loadtest.compare import ROOT, WORKLOADS, spread
 from loadtest.machine import machine, versions, versions_of
 from loadtest.measure import rss_mib
+from loadtest.measuring import measuring
 from loadtest.peers import picture, report
 from loadtest.peers.contenders import ALL, Contender
 from loadtest.peers.measure import FULL, PHASES, QUICK, Amount, measure, vectors
@@ -53,17 +51,10 @@ def main(quick: bool, rounds: int | None, contenders: str, workload: Path | None
     amount = QUICK if quick else FULL
     amount = dataclasses.replace(amount, rounds=rounds or amount.rounds)
     console = Console(width=None if sys.stdout.isatty() else 160)
-    try:
-        with ended_by_signals(), only_one(folder):
-            found = compare(console, chosen, texts, amount, folder.resolve())
-            found["workload"] = {"file": file.name, "texts": len(texts)}
-            publish(console, found, results)
-    except (FolderInUse, OSError, subprocess.CalledProcessError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("interrupted; everything is stopped", err=True)
-        sys.exit(130)
+    with measuring(folder):
+        found = compare(console, chosen, texts, amount, folder.resolve())
+        found["workload"] = {"file": file.name, "texts": len(texts)}
+        publish(console, found, results)
     sys.exit(not found["contenders"])
 
 

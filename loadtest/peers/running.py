@@ -19,7 +19,7 @@ from loadtest.peers.contenders import Contender
 from twohop import TwoHopError
 
 READY_TIMEOUT_S = 300.0
-NOT_HAD = (SetupFailed, ProcessFailed, OSError, subprocess.CalledProcessError)
+NOT_HAD = (SetupFailed, ProcessFailed, TwoHopError, OSError, subprocess.CalledProcessError)
 FAILED = (OSError, EOFError, http.client.HTTPException, TwoHopError, psutil.Error)       # while it is asked
 
 
