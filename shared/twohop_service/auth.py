@@ -16,11 +16,15 @@ class Keys:
 
     @classmethod
     def read(cls, path: Path | None) -> Keys:
-        """One key a line; blank lines and lines that start with # are skipped. Raises Failed for a file that cannot be
+        """One key a line, UTF-8; blank lines and lines that start with # are skipped. Raises Failed for a file that cannot be
         read or holds no key."""
         if path is None:
             return cls()
-        keys = tuple(key for line in _read(path).decode().splitlines() if (key := line.strip()) and not key.startswith("#"))
+        try:
+            lines = _read(path).decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise Failed(f"{path}: byte {error.start} is not UTF-8; is it the file with the keys?") from error
+        keys = tuple(key for line in lines if (key := line.strip()) and not key.startswith("#"))
         if not keys:
             raise Failed(f"{path}: no key in it; write one a line")
         return cls(keys)

@@ -52,3 +52,9 @@ def test_a_key_file_without_keys_or_without_a_file_is_an_error_that_names_it(tmp
     for name in ("empty", "absent"):
         with pytest.raises(Failed, match=name):
             Keys.read(tmp_path / name)
+
+
+def test_a_key_file_that_is_no_text_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"key\n\xff\xfe")
+    with pytest.raises(Failed, match="binary: byte 4 is not UTF-8"):
+        Keys.read(tmp_path / "binary")
