@@ -39,7 +39,8 @@ def main() -> NoReturn:
 @click.option("--engine", type=click.Choice(["auto", "openvino", "torch"]), default="auto",
               help="What computes: OpenVINO on the CPU, PyTorch on CUDA devices (extra 'cuda'); auto: what is there.")
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "f16", "int8"]), default="auto",
-              help="auto: bf16 where the processor computes in it. int8: a third faster than bf16, less exact.")
+              help="auto: bf16 where the processor computes in it (on a CUDA device before 8.0: f16), else f32. "
+                   "int8: a quarter faster than bf16 and more, less exact.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--cache-bytes", type=click.IntRange(0), default=0, help="Memory for vectors of repeated texts; 0: none are kept.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach without keys and TLS.")
@@ -125,7 +126,7 @@ def fingerprint(model: tuple[str, ...], as_json: bool) -> None:
 @click.option("--file", type=FILE, help="Texts to measure with, one a line.  [default: a packaged sample]", show_default=False)
 @click.option("--tokens", metavar="N,…", help="Synthetic texts of exactly so many tokens in place of --file, such as 16,32,128.")
 @click.option("--engine", multiple=True, default=["auto"], metavar="auto|openvino|torch", help="Repeatable.")
-@click.option("--precision", multiple=True, metavar="f32|bf16|int8", help="Repeatable.  [default: all that run here]")
+@click.option("--precision", multiple=True, metavar="f32|bf16|f16|int8", help="Repeatable.  [default: all that run here]")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="All are measured in turns so many times.")
 @click.option("--seconds", type=click.FloatRange(0.0, min_open=True), default=1.5, help="Of each measurement in a round.")
@@ -164,7 +165,7 @@ def _lengths(given: str) -> tuple[int, ...]:
 @click.option("--encoder", default="", metavar="NAME", help="Which of the encoders.  [default: the first]", show_default=False)
 @click.option("--engine", type=click.Choice(["auto", "openvino", "torch"]), default="auto", help="What computes.")
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "f16", "int8"]), default="auto",
-              help="auto: bf16 where the processor computes in it.")
+              help="auto: bf16 where the processor computes in it (on a CUDA device before 8.0: f16), else f32.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--text-column", default="text", metavar="NAME", help="Where the texts are.")
 @click.option("--id-column", metavar="NAME", help="Where the ids are.  [default: id, else rows are numbered from 0]",

@@ -1,7 +1,7 @@
 """The packed interface that every engine implements: sequences of any lengths go in, hidden states of the wanted layers come
 out, without padding. Pooling happens outside, once for all engines (pooling.py).
 
-An engine is one file: it imports its library, implements `Engine`, and is named in `encoder.py`.
+An engine is one file, with what its library needs beside it: it implements `Engine`, and `loaded_encoders.py` names it.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Encoders:
         """
         if engine not in ENGINES or precision not in PRECISIONS:
             raise InvalidInput(
-                f"--engine {engine} --precision {precision} is not built yet; there are the engines {', '.join(ENGINES)} and the "
+                f"there is no --engine {engine} with --precision {precision}; there are the engines {', '.join(ENGINES)} and the "
                 f"precisions {', '.join(PRECISIONS)}", detail={"engine": engine, "precision": precision}
             )
         build = _torch if engine == "torch" or computing_devices(engine, precision) else _openvino

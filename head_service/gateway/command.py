@@ -49,7 +49,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def gateway(**flags: Any) -> None:
     """Classify texts with several heads in one HTTP request.
 
-    POST /v1/classify and GET /v1/heads on the embedding service and the head server; /docs explains them.
+    Offers POST /v1/classify and GET /v1/heads, and asks the embedding service and the head server; /docs explains them.
     """
     if (flags["repository"] is None) == (not flags["head"]):
         raise click.UsageError("give one of --repository DIR or --head NAME (repeatable)")

@@ -44,11 +44,11 @@ def body(outcome: Outcome, encoders: Iterable[Encoder], *, total_ms: float) -> d
 def _result(
     per_head: Sequence[Classification], answered: Iterable[str], failed: Mapping[str, dict[str, Any]], order: Iterable[str]
 ) -> dict[str, Any]:
-    """One text. Its tokens are those of the first head that answered: encoders of one fleet share their tokenizer."""
+    """One text. Its tokens are those of the first head that answered, and it was truncated if any head's encoder cut it."""
     labels = dict(zip(answered, map(_label, per_head), strict=True))
     return {
         "tokens": per_head[0].tokens,
-        "truncated": per_head[0].truncated,
+        "truncated": any(each.truncated for each in per_head),
         "heads": {head: labels.get(head) or failed[head] for head in order},
     }
 

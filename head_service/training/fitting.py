@@ -15,6 +15,7 @@ from head_service.training import materials, rows
 from head_service.training.heads.kinds import Kind
 from head_service.training.heads.material import Material
 from head_service.training.heads.objective import is_better
+from head_service.training.heads.portion import STEPS
 from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained, Trial
 from head_service.training.rows import Split
@@ -35,7 +36,7 @@ def fit(
 ) -> Fitted:  # fmt: skip
     """Settings are chosen on the rows for validation, or, with `folds`, on each row by heads that were trained on the
     others. `folder`: whose disk holds copies of vectors; `shared`: one for each fold, or one."""
-    with progress(f"fitting {kind.name}", kind.steps * max(1, folds), unit="%" if not folds else "steps") as advance:
+    with progress(f"fitting {kind.name}", STEPS * max(1, folds), unit="%" if not folds else "steps") as advance:
         if folds:
             return _on_folds(kind, material, parts, folds, seed, folder, advance, shared)
         train = materials.between(material, 0, parts.train_count)

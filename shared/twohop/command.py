@@ -113,7 +113,7 @@ def _report(error: TwoHopError, as_json: bool, *, code: int, shown: bool = False
 def check_environment(group: click.Group, environment: Mapping[str, str]) -> None:
     """Raises click.UsageError for a name that starts with TWOHOP_ and that nothing reads: a misspelling that would
     otherwise be silence."""
-    known = dict(_environment_names(group))
+    known = set(_environment_names(group))
     own = {prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in known)}
     for name in sorted(environment):
         if not name.startswith("TWOHOP_") or name in known:
@@ -124,10 +124,10 @@ def check_environment(group: click.Group, environment: Mapping[str, str]) -> Non
             raise click.UsageError(f"unknown environment variable {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def _environment_names(group: click.Group) -> Iterable[tuple[str, str]]:
+def _environment_names(group: click.Group) -> Iterable[str]:
     for name, command in group.commands.items():
         fallback = f"{group.context_settings['auto_envvar_prefix']}_{name.upper()}"
         prefix = command.context_settings.get("auto_envvar_prefix", fallback).replace("-", "_")
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.name and parameter.expose_value:
-                yield f"{prefix}_{parameter.name.upper()}", name
+                yield f"{prefix}_{parameter.name.upper()}"

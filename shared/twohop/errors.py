@@ -7,7 +7,7 @@ client raises the same class again.
     ├── EncoderMismatch     FAILED_PRECONDITION  412   the fingerprints differ
     ├── TooLarge            RESOURCE_EXHAUSTED   413   message too large; asking again cannot help
     ├── Overloaded          RESOURCE_EXHAUSTED   429   queue full by predicted wait; says when to come again
-    ├── Unavailable         UNAVAILABLE          503   starting, draining, worker lost twice
+    ├── Unavailable         UNAVAILABLE          503   starting, draining, worker cannot be replaced
     ├── DeadlineExceeded    DEADLINE_EXCEEDED    504   the caller's time is over
     ├── Cancelled           CANCELLED            499   the caller gave up
     ├── ModelError          INTERNAL             500   this input breaks the model

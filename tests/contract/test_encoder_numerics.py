@@ -155,5 +155,5 @@ def test_encoders_are_found_by_name_or_alias_and_the_first_by_no_name() -> None:
 
 
 def test_what_is_not_built_yet_is_refused_before_any_work() -> None:
-    with pytest.raises(InvalidInput, match="not built yet"):
+    with pytest.raises(InvalidInput, match="there is no --engine"):
         Encoders.load(precision="int4")

@@ -17,6 +17,7 @@ from head_service.training.answering import Answering
 from head_service.training.heads import descent, ngram_regression
 from head_service.training.heads.kinds import KINDS
 from head_service.training.heads.material import Material, Tokens
+from head_service.training.heads.portion import STEPS
 from head_service.training.heads.runtime import tensorflow
 from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained
@@ -215,7 +216,7 @@ def test_a_hybrid_of_what_was_fitted_before_is_the_one_fitted_alone(heads: Heads
         trained = KINDS[kind].fit(
             train, validation, C, seed=3, multi_label=False, advance=told.append, shared=shared
         )
-    assert sum(told) == KINDS["hybrid"].steps
+    assert sum(told) == STEPS
     alone = heads[case, False].trained
     assert trained.settings == alone.settings
     assert {name: array.tobytes() for name, array in trained.model.weights.items()} == {
@@ -227,7 +228,7 @@ def test_progress_ends_at_the_steps_promised(case: str) -> None:
     kind, wants = CASES[case]
     told: list[int] = []
     KINDS[kind].fit(rows(30, 1, wants=wants), rows(12, 2, wants=wants), C, seed=0, multi_label=False, advance=told.append)
-    assert sum(told) == KINDS[kind].steps
+    assert sum(told) == STEPS
     assert min(told) >= 0
 
 

@@ -36,7 +36,6 @@ LEAVES = {
     "torch": ("embedding_service.tools.bench.torch_gemm",
               *tuple(f"embedding_service.model.torch_{part}" for part in ("engine", "forward", "device"))),
     "pyarrow": ("embedding_service.tools.parquet",),
-    "nncf": ("embedding_service.model.quantize",),
     "matplotlib": ("embedding_service.tools.bench.picture",),
     "keras": (),        # heads are plain TensorFlow
     "tensorflow": ("head_service.training.heads.", "head_service.training.export", "head_service.model_server.session"),
@@ -50,7 +49,7 @@ COMMANDS = {
     "embedding_service.cli": ["serve", "encode", "convert", "fingerprint", "bench"],
     "head_service.cli": ["train", "evaluate", "versions", "promote", "rollback", "prune", "drift", "serve", "gateway"],
 }
-HEAVY = ["openvino", "tensorflow", "keras", "torch", "nncf", "pyarrow", "sklearn", "grpc", "numpy", "fastapi", "uvicorn"]
+HEAVY = ["openvino", "tensorflow", "keras", "torch", "pyarrow", "sklearn", "grpc", "numpy", "fastapi", "uvicorn"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from head_service.training.heads import objective
 from head_service.training.heads.material import Material, Matrix, joined, moments, token_vectors, vector_matrix
-from head_service.training.heads.portion import Portion
+from head_service.training.heads.portion import STEPS, Portion
 from head_service.training.heads.runtime import tensorflow
 from head_service.training.heads.trained import Model, Trained, Trial
 
@@ -87,10 +87,10 @@ def descend(
     network: Network, plans: Sequence[Plan], train: Material, validation: Material, seed: int, advance: Callable[[int], None]
 ) -> tuple[Weights, Course, list[Trial]]:
     """Tries each plan, then trains on all rows by the best. Gives the weights, the best course, and how each plan did;
-    `advance` is told of a hundred steps in all."""
+    `advance` is told of STEPS in all."""
     plans = [plan.fitting(len(train)) for plan in plans]
     planned = sum(plan.epochs for plan in plans)
-    told = Portion(advance, 100, planned + max(plan.epochs for plan in plans))
+    told = Portion(advance, STEPS, planned + max(plan.epochs for plan in plans))
     descent = _Descent(network, seed)
     courses = []
     for done, plan in enumerate(plans, 1):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from head_service.training.heads import ngram_regression, objective
 from head_service.training.heads.kinds import KINDS
 from head_service.training.heads.material import Material, joined
-from head_service.training.heads.portion import Portion
+from head_service.training.heads.portion import STEPS, Portion
 from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Model, Trained, Trial
 
@@ -32,7 +32,7 @@ def fit(
 ) -> Trained:  # fmt: skip
     """See kinds.Kind."""
     kind = KINDS["attention" if train.tokens is not None else "linear"]
-    told = Portion(advance, BASIS_STEPS, kind.steps)
+    told = Portion(advance, BASIS_STEPS, STEPS)
     basis = kind.fit(train, validation, classes, seed=seed, multi_label=multi_label, advance=told.more, shared=shared)
     told = Portion(advance, CHOICE_STEPS, len(ngram_regression.PENALTIES))
     choice = shared.ngrams.choice(train, validation, classes, told)
@@ -48,7 +48,7 @@ def fit(
     if share > 0:
         table, bias = shared.ngrams.trained(joined(train, validation), classes)
         trained = replace(trained, model=with_ngrams(basis.model, table, bias, share, multi_label))
-    advance(100 - BASIS_STEPS - CHOICE_STEPS)
+    advance(STEPS - BASIS_STEPS - CHOICE_STEPS)
     return trained
 
 

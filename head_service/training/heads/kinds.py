@@ -9,6 +9,7 @@ from typing import Literal
 
 from head_service.training.heads.material import Material
 from head_service.training.heads.one_thread import one_thread
+from head_service.training.heads.portion import STEPS
 from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained
 
@@ -17,25 +18,23 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """`wants`: what of an encoder it is made for; "either": tokens where there are any. `reads_text`: the served head may
-    take the text itself too. `mixes`: its `fit` takes what is shared. `steps`: what `fit` tells `advance` in all, hundredths of
-    its work."""
+    """`wants`: what of an encoder it is made for; "either": tokens where there are any. `mixes`: its `fit` takes what is
+    shared."""
 
     name: str
     wants: Literal["vectors", "tokens", "either"]
-    reads_text: bool = False
     mixes: bool = False
-    steps: int = 100
 
     def fit(
         self, train: Material, validation: Material, classes: int, *, seed: int, multi_label: bool, advance: Advance,
         shared: Shared | None = None,
     ) -> Trained:  # fmt: skip
         """Chooses settings on the validation rows, then trains on all rows. The same rows and seed give the same weights,
-        bit for bit, on any number of cores. `shared`: with what was fitted before on these vectors with this seed."""
+        bit for bit, on any number of cores. `advance` is told of STEPS in all. `shared`: with what was fitted before on these
+        vectors with this seed."""
         shared = shared or Shared()
         if self.name in shared.heads:
-            advance(self.steps)
+            advance(STEPS)
             return shared.heads[self.name]
         module = import_module(f"{__package__}.{self.name}")
         more = {"shared": shared} if self.mixes else {}
@@ -54,6 +53,6 @@ KINDS = {
         Kind("mlp", "vectors"),
         Kind("fasttext", "tokens"),
         Kind("attention", "tokens"),
-        Kind("hybrid", "either", reads_text=True, mixes=True),
+        Kind("hybrid", "either", mixes=True),
     )
 }

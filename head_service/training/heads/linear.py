@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from head_service.training.heads import objective
 from head_service.training.heads.material import Material, joined, moments, vector_matrix
+from head_service.training.heads.portion import STEPS
 from head_service.training.heads.trained import Model, Trained, Trial
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # strong to weak: each starts from the one before
-STEP = 100 // (len(PENALTIES) + 1)
+STEP = STEPS // (len(PENALTIES) + 1)
 PATIENCE = 2
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-6  # of the loss per iteration; ten times it is a third faster and chose worse penalties on clinc150

@@ -86,7 +86,8 @@ def _train(rows: Material, classes: int, choice: Choice) -> tuple[Floats, Floats
 
 
 def bits_for(classes: int) -> int:
-    """As many as a table of half-precision numbers may have."""
+    """As many as a table of half-precision numbers of TABLE_BYTES has room for, and FEWEST_BITS at least: with many labels the
+    table is larger."""
     most = TABLE_BYTES // (2 * 2 * classes)
     return int(np.clip(most.bit_length() - 1, FEWEST_BITS, MOST_BITS))
 

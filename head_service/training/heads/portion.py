@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+# Of one head's training: hundredths of its work.
+STEPS = 100
+
 
 class Portion:
     """Tells `advance` of `steps` in all while `parts` of its own get done."""
