@@ -154,9 +154,16 @@ class _Run:
             write_part(file, self._layout, window.ids, np.concatenate(work.vectors, dtype=self._job.dtype), tokens, truncated)
 
     def _refuse_infinite(self, work: Work) -> None:
-        for index, vectors in enumerate(work.vectors):
-            if not np.isfinite(vectors).all():
-                row = work.window.first + index
-                remedy = "use --dtype float32" if self._job.dtype == "float16" else "leave the text out"
-                raise ModelError(f"{self._job.input}, row {row} from 0: its vector is not finite at {self._job.dtype}; {remedy}",
-                                 detail={"path": str(self._job.input), "row": row})
+        infinite = [index for index, vectors in enumerate(work.vectors) if not np.isfinite(vectors).all()]
+        if infinite:
+            # A text's neighbours in its block have what is not a number from it: alone only it has.
+            row = work.window.first + next((index for index in infinite if not self._is_finite_alone(work, index)), infinite[0])
+            remedy = "use --dtype float32" if self._job.dtype == "float16" else "leave the text out"
+            raise ModelError(f"{self._job.input}, row {row} from 0: its vector is not finite at {self._job.dtype}; {remedy}",
+                             detail={"path": str(self._job.input), "row": row})
+
+    def _is_finite_alone(self, work: Work, index: int) -> bool:
+        tokens = work.tokens[index]
+        [vectors] = self._engine.run([(0, tokens.ids, tokens.types)]).vectors
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(vectors.astype(self._job.dtype)).all())

@@ -10,16 +10,15 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from twohop.errors import Failed
 from twohop_service.durable import explained, sync
 
-ABOUT, LOCK = "run.json", "lock"
+ABOUT, LOCK, ASIDE = "run.json", "lock", ".new"
 _PART = re.compile(r"(?P<number>\d{8})-(?P<digest>[0-9a-f]{32})\.arrow")
 
 
@@ -39,6 +38,7 @@ class Journal:
         folder = cls.folder_of(output)
         _refuse_existing(output, may_replace)
         with explained("write", folder):
+            _refuse_foreign(folder)
             lock = _locked(folder, output)
         with lock:
             journal = cls(folder, may_replace=may_replace)
@@ -71,7 +71,7 @@ class Journal:
         for entry in sorted(self.folder.iterdir()):
             if match := _PART.fullmatch(entry.name):
                 self._parts[int(match["number"])] = entry
-            elif entry.name not in (ABOUT, LOCK):
+            elif entry.name.endswith(ASIDE):
                 entry.unlink(missing_ok=True)             # begun by a run that was killed
 
     def has(self, number: int, digest: str, what: str) -> bool:
@@ -92,7 +92,7 @@ class Journal:
     @contextmanager
     def written(self, path: Path) -> Iterator[BinaryIO]:
         """A file that is at `path` whole, and on the disk, when the block ends; or not at all. Raises OSError."""
-        aside = self.folder / f"{path.name}.new"
+        aside = self.folder / f"{path.name}{ASIDE}"
         with aside.open("wb") as file:
             yield file
             file.flush()
@@ -109,13 +109,16 @@ class Journal:
                          "anew with --overwrite", detail={"parts": str(self.folder), "differs": ["input"]})
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self._clear()
+            (self.folder / LOCK).unlink()
+            self.folder.rmdir()
 
     def _clear(self) -> None:
         """The statement of what they are about goes first: without it no part counts."""
         (self.folder / ABOUT).unlink(missing_ok=True)
         for entry in self.folder.iterdir():
-            if entry.name != LOCK:
+            if entry.name != LOCK and _is_ours(entry):
                 entry.unlink()
 
     def _differs(self, earlier: Mapping[str, object], about: Mapping[str, object]) -> Failed:
@@ -128,6 +131,18 @@ class Journal:
 def _refuse_existing(output: Path, may_replace: bool) -> None:
     if output.exists() and not may_replace:
         raise Failed(f"{output} is there already: name another output, or say --overwrite", detail={"path": str(output)})
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder of this name that somebody else made is nobody's to clear."""
+    foreign = next((entry for entry in sorted(folder.iterdir()) if not _is_ours(entry)), None) if folder.exists() else None
+    if foreign is not None:
+        raise Failed(f"{folder} is for parts of the output, and holds {foreign.name}: move that away, or name another output",
+                     detail={"path": str(foreign)})
+
+
+def _is_ours(entry: Path) -> bool:
+    return entry.name in (ABOUT, LOCK) or entry.name.endswith(ASIDE) or _PART.fullmatch(entry.name) is not None
 
 
 def _locked(folder: Path, output: Path) -> BinaryIO:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from embedding_service.tools.texts_in import Columns, Fields, positions, refuse
-from twohop.errors import InvalidInput
+from twohop.errors import Failed, InvalidInput
 
 READ_ROWS = 8192
 Vectors = NDArray[Any]            # float32 or float16
@@ -100,15 +100,24 @@ def write_part(
 def join_parts(file: BinaryIO, layout: Layout, parts: Sequence[Path], metadata: Mapping[str, str]) -> tuple[int, int]:
     """Each part a row group, in order; the same parts make the same bytes. Returns (rows, how many of them truncated).
 
-    Vectors are stored plain: dictionaries and compression cost time and save nothing on them. Raises OSError.
+    Vectors are stored plain: dictionaries and compression cost time and save nothing on them. Raises OSError, and Failed,
+    naming it, for a part that is no longer whole.
     """
     schema = layout.schema({**metadata, "dimension": str(layout.dimension)})
     rows = truncated = 0
     with pq.ParquetWriter(file, schema, use_dictionary=False, compression="none", write_statistics=["id", "tokens"]) as writer:
         for part in parts:
             with pa.memory_map(str(part)) as source:
-                table = pa.ipc.open_file(source).read_all().replace_schema_metadata(schema.metadata)
+                table = _whole(part, source).replace_schema_metadata(schema.metadata)
                 writer.write_table(table, row_group_size=len(table))
                 rows += len(table)
                 truncated += table.column("truncated").to_numpy().sum(dtype=int).item()
     return rows, truncated
+
+
+def _whole(part: Path, source: pa.MemoryMappedFile) -> pa.Table:
+    try:
+        return pa.ipc.open_file(source).read_all()
+    except pa.ArrowInvalid as error:
+        raise Failed(f"{part} is damaged ({error}): delete it and run the same command again, which makes it anew",
+                     detail={"path": str(part)}) from error

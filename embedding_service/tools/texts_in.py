@@ -92,7 +92,13 @@ class _Check:
     def rows(self, fields: Fields) -> Iterator[Row]:
         """Raises InvalidInput naming the place."""
         kind: type | None = None
+        are_named = False
         for number, (place, text, name, reached) in enumerate(fields):
+            if number == 0:
+                are_named = name is not None
+            elif (name is not None) is not are_named:
+                have = "those before have ids, and this has none" if are_named else "this has an id, and those before have none"
+                self._refuse(place, f"{have}; give every text one, or none")
             text, key = self._text(place, text), number if name is None else self._key(place, name)
             kind = kind or type(key)
             if type(key) is not kind:
@@ -112,7 +118,7 @@ class _Check:
             return self._whole(place, key)
         if not isinstance(key, int) or isinstance(key, bool):
             self._refuse(place, f"the id is {_shown(key)}, neither a string nor a whole number")
-        if not -LARGEST_ID <= key <= LARGEST_ID:
+        if not -LARGEST_ID - 1 <= key <= LARGEST_ID:
             self._refuse(place, f"the id {key} does not fit into 64 bits; write ids as strings")
         return key
 
@@ -216,15 +222,14 @@ class _Table:
 
 def positions(path: Path, names: Sequence[str], columns: Columns, place: str = "") -> tuple[int, int | None]:
     """Which of the columns `names` are text and id (None: there is none, and none was asked for). Raises InvalidInput."""
-    wanted = [(columns.text, "--text-column")] + ([(columns.id, "--id-column")] if columns.id is not None else [])
-    for name, option in wanted:
+    key = columns.id or (DEFAULT_ID if DEFAULT_ID in names else None)
+    for name, option in ((columns.text, "--text-column"), *([(key, "--id-column")] if key is not None else [])):
         if names.count(name) != 1:
             found = ", ".join(repr(column[:30]) for column in names[:6])
             problem = "no" if name not in names else "more than one"
             raise InvalidInput(f"{path}{place}: {problem} column {name!r} (found {found}); name another by {option}",
                                detail={"path": str(path), "column": name})
-    key = columns.id or DEFAULT_ID
-    return names.index(columns.text), names.index(key) if names.count(key) == 1 else None
+    return names.index(columns.text), None if key is None else names.index(key)
 
 
 def _explained(path: Path, rows: Iterator[Row]) -> Iterator[Row]:

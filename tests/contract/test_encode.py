@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny_bert
 from encoder_machinery import cosines, described, loaded, workload
 from services import PROGRAM, until
 
 from embedding_service.model.encoder import describe_encoders
 from embedding_service.tools.encode import alone
+from embedding_service.tools.journal import Journal
 
 PATIENCE_S = 120
 
@@ -140,6 +142,29 @@ def test_a_token_encoder_gives_a_list_of_vectors_per_text(tmp_path: Path) -> Non
     assert summary["fingerprint"] == described()[2].fingerprint
     assert table.schema.field("vector").type == pa.list_(pa.list_(pa.float32()))
     assert [np.array(each).shape for each in table.column("vector").to_pylist()] == [(5, 384), (3, 384)]
+
+
+def test_the_row_whose_vector_is_no_number_is_named_and_not_its_neighbour(tmp_path: Path) -> None:
+    weights = tiny_bert.tensors()
+    weights["embeddings.word_embeddings.weight"][tiny_bert.WORDS.index("##c")] = np.nan
+    folder = tiny_bert.write(tmp_path / "tiny", weights=weights)
+    (tmp_path / "a.txt").write_text("a\na b\nac\nb\n")
+    said = refusal(tmp_path / "a.txt", tmp_path / "o.parquet", "--model", f"tiny={folder}", "--precision", "f32")
+    assert "row 2 from 0: its vector is not finite" in said
+
+
+def test_a_part_that_was_damaged_is_named_with_what_to_do(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o.parquet"
+    parts = Journal.folder_of(output)
+    process = start(rows, output, "--window", 64)
+    until(lambda: any(parts.glob("*.arrow")))
+    process.kill()
+    process.communicate()
+    part = min(parts.glob("*.arrow"))
+    part.write_bytes(part.read_bytes()[:100])
+    assert f"{part} is damaged" in refusal(rows, output, "--window", 64)
+    part.unlink()
+    encode(rows, output, "--window", 64)
 
 
 def test_an_encoder_alone_is_the_one_among_others() -> None:

@@ -34,6 +34,11 @@ def test_each_kind_gives_ids_and_texts_and_skips_blank_lines(
     assert read(tmp_path, name, content) == rows
 
 
+def test_the_smallest_and_the_largest_number_of_64_bits_are_ids(tmp_path: Path) -> None:
+    ends = [-(2**63), 2**63 - 1]
+    assert read(tmp_path, "a.jsonl", "\n".join(f'{{"id":{end},"text":"a"}}' for end in ends)) == [(end, "a") for end in ends]
+
+
 def test_other_columns_can_be_named(tmp_path: Path) -> None:
     assert read(tmp_path, "a.tsv", "id\tsaid\tkey\n1\ta\tx\n", Columns("said", "key")) == [("x", "a")]
     assert read(tmp_path, "a.jsonl", '{"id":1,"said":"a","key":"x"}', Columns("said", "key")) == [("x", "a")]
@@ -53,6 +58,9 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     ("a.jsonl", "[1]", r"line 1: there is no 'text'"),
     ("a.jsonl", '{"text":5}', r"line 1: the text is 5, no string"),
     ("a.jsonl", '{"text":"a","id":1}\n{"text":"b","id":"2"}', r"line 2: the id is '2', those before are numbers"),
+    ("a.jsonl", '{"id":0,"text":"a"}\n{"text":"b"}\n{"id":1,"text":"c"}', r"line 2: those before have ids, and this has none"),
+    ("a.jsonl", '{"text":"a"}\n{"id":0,"text":"b"}', r"line 2: this has an id, and those before have none"),
+    ("a.tsv", "id\tid\ttext\n1\t2\ta\n", r"line 1: more than one column 'id'"),
     ("a.jsonl", '{"text":"a","id":null}', r"line 1: 'id' is null"),
     ("a.jsonl", '{"text":"a","id":1.5}', r"line 1: the id is 1\.5, neither"),
     ("a.jsonl", '{"text":"a","id":9223372036854775808}', r"line 1: the id 9223372036854775808 does not fit"),

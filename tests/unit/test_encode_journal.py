@@ -72,6 +72,18 @@ def test_of_two_at_once_the_second_is_refused_and_an_output_that_is_there_too(tm
         pass
 
 
+@pytest.mark.parametrize("may_replace", [False, True])
+def test_a_folder_of_that_name_with_something_of_others_in_it_is_left_alone(tmp_path: Path, may_replace: bool) -> None:
+    output = tmp_path / "o.parquet"
+    keep_one(output)
+    theirs = Journal.folder_of(output) / "thesis"
+    theirs.mkdir()
+    with pytest.raises(Failed, match="holds thesis: move that away"), Journal.opened(output, may_replace=may_replace):
+        pass
+    assert theirs.exists()
+    assert len(list(Journal.folder_of(output).glob("*.arrow"))) == 1
+
+
 def test_what_ends_before_anything_was_begun_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Failed), Journal.opened(tmp_path / "o.parquet", may_replace=False):
         raise Failed("bad input")
