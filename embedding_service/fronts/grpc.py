@@ -43,7 +43,9 @@ class GrpcFront:
         self._lifecycle = lifecycle
         self._keys = keys
         self._max_requests = max_requests
-        self._under_way = 0
+        self._under_way = 0         # until their replies have left
+        self._handlers: set[asyncio.Task[Any]] = set()
+        self._is_over = False
         self._idle = asyncio.Event()
         self._health: Any = health.aio.HealthServicer()      # type: ignore[attr-defined]  # the stubs lack it
         self._server: Any = None
@@ -72,12 +74,15 @@ class GrpcFront:
             await self._health.set(name, status)
 
     async def close(self, drain_s: float) -> None:
-        """Those under way have `drain_s` seconds; who asks anew is told to ask elsewhere. The server is stopped once it is
-        idle: what reaches a gRPC server that stops is cancelled, and a caller could not tell why."""
+        """Those under way have `drain_s` seconds, and are told then; who asks anew is told to ask elsewhere. The server is
+        stopped once it is idle: what reaches a gRPC server that stops is cancelled, and a caller could not tell why."""
         if self._server is not None:
             await self.say_ready(False)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._until_idle(), drain_s)
+            self._is_over = True
+            for handler in self._handlers:
+                handler.cancel()
             await self._server.stop(LAST_WORDS_S)
 
     async def _until_idle(self) -> None:
@@ -90,6 +95,8 @@ class GrpcFront:
     def _methods(self) -> dict[str, Any]:
         def method(answer: Callable[[bytes, Context], Awaitable[bytes]]) -> Any:
             async def call(message: bytes, context: Context) -> bytes:
+                self._under_way += 1
+                context.add_done_callback(self._left)
                 return await self._answer(answer, message, context)
 
             return grpc.unary_unary_rpc_method_handler(call)
@@ -98,20 +105,29 @@ class GrpcFront:
 
     async def _answer(self, answer: Callable[[bytes, Context], Awaitable[bytes]], message: bytes, context: Context) -> bytes:
         """The one place where errors become statuses."""
-        self._under_way += 1
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
         try:
-            self._let_in(context)
             return await answer(message, context)
         except TwoHopError as error:
             await _abort(context, error)
+        except asyncio.CancelledError:
+            if not self._is_over:
+                raise
+            await _abort(context, Unavailable("the service went down before this was done: ask elsewhere", retry_after_s=RETRY_S))
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError):
                 raise
             log.exception("a request failed unexpectedly")
             await _abort(context, ModelError("the request failed unexpectedly; the server's log says why"))
         finally:
-            self._under_way -= 1
-            self._idle.set()
+            self._handlers.discard(handler)
+
+    def _left(self, _: Context) -> None:
+        """Its reply is on its way, or nobody wants it any more."""
+        self._under_way -= 1
+        self._idle.set()
 
     def _let_in(self, context: Context) -> None:
         self._keys.check(next((value for key, value in context.invocation_metadata() or () if key == "authorization"), None))
@@ -123,13 +139,18 @@ class GrpcFront:
             raise Unavailable("the service is going down: ask elsewhere, or later", retry_after_s=RETRY_S)
 
     async def _embed(self, message: bytes, context: Context) -> bytes:
-        left_s = context.time_remaining()
-        deadline = None if left_s is None else time.monotonic() + left_s
-        request = read_embed(message, deadline)
+        try:
+            self._let_in(context)
+            left_s = context.time_remaining()
+            request = read_embed(message, None if left_s is None else time.monotonic() + left_s)
+        except TwoHopError as error:
+            self._service.count_refused(error)
+            raise
         reply = await self._service.embed(request)
         return write_reply(reply, np.dtype("<f2") if request.value_bytes == 2 else np.dtype("<f4"))
 
     async def _list_encoders(self, message: bytes, context: Context) -> bytes:
+        self._let_in(context)
         read_list(message)
         return write_encoders(self._service.encoders(), self._service.limits, is_ready=self._service.is_ready)
 

@@ -33,7 +33,7 @@ class Item:
     Times are of one monotonic clock, in seconds; `deadline` None waits for ever.
     """
 
-    __slots__ = ("_owner", "bulk", "compute_s", "deadline", "encoder", "ended_at", "enqueued_at", "ids", "is_over",
+    __slots__ = ("_owner", "bulk", "compute_s", "deadline", "encoder", "ended_at", "enqueued_at", "error", "ids", "is_over",
                  "started_at", "tokens", "turn", "types", "vectors", "weights")
 
     def __init__(
@@ -51,6 +51,7 @@ class Item:
         self.turn = self.enqueued_at = self.ended_at = self.compute_s = 0.0
         self.started_at: float | None = None        # left the queue
         self.vectors: Vectors | None = None         # [rows, D] once it has succeeded
+        self.error: TwoHopError | None = None       # once it has failed
         self.is_over = False
 
     def succeed(self, vectors: Vectors, *, compute_s: float, now: float) -> None:
@@ -60,6 +61,7 @@ class Item:
 
     def fail(self, error: TwoHopError) -> None:
         if self._end():
+            self.error = error
             self._owner.fail(error)
 
     def withdraw(self) -> None:

@@ -18,13 +18,16 @@ class Registry:
     def __iter__(self) -> Iterator[Encoder]:
         return iter(self._encoders)
 
-    def find(self, name: str, expect_fingerprint: str = "") -> Encoder:
-        """Raises NotFound, naming those there are, and EncoderMismatch where another fingerprint is expected."""
-        encoder = find_encoder(self._encoders, name)
-        if expect_fingerprint not in ("", encoder.fingerprint):
-            expected = expect_fingerprint[:64]
-            raise EncoderMismatch(
-                f"encoder {encoder.name} has the fingerprint {encoder.fingerprint}, and {expected} was expected",
-                detail={"expected": expected, "encoder": encoder.name, "given_encoder": encoder.fingerprint},
-            )
-        return encoder
+    def find(self, name: str) -> Encoder:
+        """Raises NotFound, naming those there are."""
+        return find_encoder(self._encoders, name)
+
+
+def expect(encoder: Encoder, fingerprint: str) -> None:
+    """Raises EncoderMismatch where it has another; "" expects none."""
+    if fingerprint not in ("", encoder.fingerprint):
+        expected = fingerprint[:64]
+        raise EncoderMismatch(
+            f"encoder {encoder.name} has the fingerprint {encoder.fingerprint}, and {expected} was expected",
+            detail={"expected": expected, "encoder": encoder.name, "given_encoder": encoder.fingerprint},
+        )

@@ -14,10 +14,10 @@ from embedding_service.serving.flights import Flights
 from embedding_service.serving.item import Call, Item, Vectors
 from embedding_service.serving.limits import Limits
 from embedding_service.serving.metrics import Metrics
-from embedding_service.serving.registry import Registry
+from embedding_service.serving.registry import Registry, expect
 from embedding_service.serving.scheduler import Scheduler, lost
 from embedding_service.serving.tokenizing import Tokenizing
-from twohop.errors import DeadlineExceeded, InvalidInput, TwoHopError, Unavailable
+from twohop.errors import Cancelled, DeadlineExceeded, InvalidInput, ModelError, TwoHopError, Unavailable
 
 STARTING_RETRY_S = 0.5
 
@@ -107,13 +107,16 @@ class Service:
         encoder = None
         with self._metrics.in_flight.track_inprogress():
             try:
-                encoder = self.encoders().find(request.encoder, request.expect_fingerprint)
+                encoder = self.encoders().find(request.encoder)
+                expect(encoder, request.expect_fingerprint)
                 reply = await self._embed(request, encoder, self.encoders().numerics)
             except TwoHopError as error:
                 self._count(encoder, type(error).__name__)
                 raise
             except asyncio.CancelledError:
-                self._count(encoder, "Cancelled")
+                # At its deadline gRPC ends a call itself.
+                is_late = request.deadline is not None and time.monotonic() >= request.deadline
+                self._count(encoder, (DeadlineExceeded if is_late else Cancelled).__name__)
                 raise
         self._count(encoder, "ok")
         self._measure(reply)
@@ -138,6 +141,8 @@ class Service:
         try:
             self._scheduler.submit(items)
             await _ended(call, request.deadline)
+        except ModelError as error:
+            raise _naming(error, items) from error
         finally:
             self._scheduler.withdraw(items)         # whatever ended it, nothing of it stays behind
         timings = _timings(arrived, tokenized, items)
@@ -162,14 +167,17 @@ class Service:
         if new:
             call = Call(asyncio.get_running_loop())
             joined, started = flights.join(call, encoder, new, bulk=request.bulk, deadline=request.deadline)
-            try:
-                await _ended(call, request.deadline)
-            finally:
-                flights.leave(call, joined.values())
             items = [flight.item for flight in joined.values()]
-            found |= {key: flight.item.vectors for key, flight in joined.items() if flight.item.vectors is not None}
         hits = sum(key in known for key in wanted)
         self._count_cached(encoder, hits=hits, misses=started, texts=len(wanted))
+        if new:
+            try:
+                await _ended(call, request.deadline)
+            except ModelError as error:
+                raise _naming(error, [joined[key].item if key in joined else None for key in wanted]) from error
+            finally:
+                flights.leave(call, joined.values())
+            found |= {key: flight.item.vectors for key, flight in joined.items() if flight.item.vectors is not None}
         timings = replace(_timings(arrived, tokenized, items), cached=hits)
         return Reply(encoder, numerics, [found[key] for key in wanted], counts, totals, timings, self.estimated_wait_s())
 
@@ -218,6 +226,10 @@ class Service:
         rows = sum(counts) if encoder.per_token else len(counts)
         self.limits.check_reply(rows * encoder.dimension * request.value_bytes, len(counts))
 
+    def count_refused(self, error: TwoHopError) -> None:
+        """A request that ended before it came here."""
+        self._count(None, type(error).__name__)
+
     def _count(self, encoder: Encoder | None, status: str) -> None:
         self._metrics.requests.labels(encoder.name if encoder else "(unknown)", status).inc()
 
@@ -235,6 +247,12 @@ class Service:
         metrics.tokenize_seconds.observe(reply.timings.tokenize_s)
         metrics.queue_seconds.observe(reply.timings.queue_s)
         metrics.request_seconds.observe(reply.timings.total_s)
+
+
+def _naming(error: ModelError, items: Sequence[Item | None]) -> ModelError:
+    """`items`: of the texts, in their order; None: one that was not computed."""
+    index = next((index for index, item in enumerate(items) if item is not None and item.error is error), None)
+    return error if index is None else ModelError(f"text {index}: {error.message}", detail={**error.detail, "index": index})
 
 
 async def _ended(call: Call, deadline: float | None) -> None:

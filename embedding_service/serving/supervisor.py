@@ -1,5 +1,5 @@
-"""Keeps one worker alive: the first start must succeed, later it is replaced, with backoff where a start fails or brings
-nothing, and ended where it hangs."""
+"""Keeps one worker alive: the first start must succeed (a worker that is taken down meanwhile has two more tries), later it is
+replaced, with backoff where a start fails or brings nothing, and ended where it hangs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_S, LARGEST_BACKOFF_S = 0.5, 30.0
 # A batch that takes so many times as long as it should hangs, unless that is less than what the operator allows any batch.
 HANGS = 20.0
+# The same for a start: as the one before took, and the first (whose weights may come from far) half an hour.
+LEAST_START_S, FIRST_START_S = 60.0, 1800.0
+FIRST_TRIES = 3
 
 
 class Supervisor:
@@ -91,7 +94,7 @@ class Supervisor:
         """Calls `done` once, later. Only for a stream that is free; None: alone, while all are."""
         assert self._link is not None
         loop, limit_s = asyncio.get_running_loop(), max(self._hang_s, HANGS * expected_s)
-        watchdog = loop.call_later(limit_s, self._end_hanging, self._link, limit_s)
+        watchdog = loop.call_later(limit_s, self._end_hanging, self._link, "a batch does not end", limit_s)
         self._free_at[stream] = time.monotonic() + expected_s
 
         def ended(outcome: Outcome) -> None:
@@ -102,8 +105,8 @@ class Supervisor:
 
         self._link.run(items, stream, ended)
 
-    def _end_hanging(self, link: WorkerLink, limit_s: float) -> None:
-        log.error("a batch does not end after %.0f s; ending its worker", limit_s)
+    def _end_hanging(self, link: WorkerLink, what: str, limit_s: float) -> None:
+        log.error("%s after %.0f s; ending the worker", what, limit_s)
         link.kill()
 
     async def _keep(self, first: asyncio.Future[Ready]) -> None:
@@ -112,13 +115,14 @@ class Supervisor:
             try:
                 ready = await self._start_one()
             except (TwoHopError, OSError) as error:
-                if not first.done():
+                failures += 1
+                says_why = self._link is None or self._link.says_why
+                if not first.done() and (says_why or failures == FIRST_TRIES):
                     first.set_exception(error)
                     return
-                failures += 1
-                self.is_lost = True
+                self.is_lost = first.done()
                 self._changed()
-                await self._wait(failures, f"the worker cannot be replaced ({error})")
+                await self._wait(failures, f"the worker cannot be started ({error})")
                 continue
             if not first.done():
                 first.set_result(ready)
@@ -130,11 +134,16 @@ class Supervisor:
     async def _start_one(self) -> Ready:
         self._began_to_start = time.monotonic()
         self._link = await WorkerLink.start(self._command)
+        limit_s = max(LEAST_START_S, HANGS * self._start_s) if self._start_s else FIRST_START_S
+        loop = asyncio.get_running_loop()
+        watchdog = loop.call_later(limit_s, self._end_hanging, self._link, "a worker's start does not end", limit_s)
         try:
             ready = await self._link.ready
         except TwoHopError as error:
             status = await self._link.reap()
             raise type(error)(error.message + _how(status), detail=error.detail) from error
+        finally:
+            watchdog.cancel()
         self._start_s = time.monotonic() - self._began_to_start
         self._costs = [Costs(measured, ready.streams) for measured in ready.measured]
         self._ready, self.is_lost, self._has_worked = ready, False, False

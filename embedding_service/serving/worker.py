@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -83,14 +83,17 @@ def main(arguments: Sequence[str], load: Callable[[Plan], Model] = load) -> int:
         sys.setswitchinterval(SWITCH_S)
         for stream in range(1, model.streams):
             threading.Thread(target=_serve, args=(model, links[stream], stream), name=f"stream {stream}", daemon=True).start()
-        links[0].sendall(frames.frame(Kind.READY, 0, frames.pack_object(Ready(model.numerics, model.streams, measured))))
+        with suppress(OSError):
+            links[0].sendall(frames.frame(Kind.READY, 0, frames.pack_object(Ready(model.numerics, model.streams, measured))))
         _serve(model, links[0], 0)
     return 0
 
 
 def _serve(model: Model, link: socket.socket, stream: int) -> None:
-    for kind, batch, payload in _batches(link):
-        link.sendall(_answer(model, batch, payload, None if kind is Kind.RUN_ALONE else stream))
+    """Until the service is gone: then nobody is there to be told."""
+    with suppress(OSError):
+        for kind, batch, payload in _batches(link):
+            link.sendall(_answer(model, batch, payload, None if kind is Kind.RUN_ALONE else stream))
 
 
 def _belong_to(parent: int) -> None:
@@ -103,7 +106,8 @@ def _belong_to(parent: int) -> None:
 
 
 def _refuse(link: socket.socket, error: TwoHopError) -> int:
-    link.sendall(frames.frame(Kind.FAILED, 0, frames.pack_object(error)))
+    with suppress(OSError):
+        link.sendall(frames.frame(Kind.FAILED, 0, frames.pack_object(error)))
     return 1
 
 

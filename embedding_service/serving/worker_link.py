@@ -39,6 +39,7 @@ class WorkerLink:
         self._wires: list[_Wire] = []
         self._takes_batches = False
         self._runs_alone = False
+        self.says_why = False       # it cannot start
         self.ready: asyncio.Future[Ready] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
 
@@ -111,6 +112,7 @@ class WorkerLink:
 
     def heard(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.FAILED:
+            self.says_why = True
             self.ready.set_exception(frames.unpack_object(payload))
             return
         ready: Ready = frames.unpack_object(payload)

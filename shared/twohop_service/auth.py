@@ -21,7 +21,7 @@ class Keys:
         if path is None:
             return cls()
         try:
-            lines = _read(path).decode().splitlines()
+            lines = _read(path).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise Failed(f"{path}: byte {error.start} is not UTF-8; is it the file with the keys?") from error
         keys = tuple(key for line in lines if (key := line.strip()) and not key.startswith("#"))
@@ -34,7 +34,8 @@ class Keys:
         if not self._keys:
             return
         scheme, _, given = (authorization or "").partition(" ")
-        known = [hmac.compare_digest(given.strip().encode(), key) for key in self._keys]
+        sent = given.strip().encode("latin-1", "replace")       # as which headers are read, whatever they hold
+        known = [hmac.compare_digest(sent, key) for key in self._keys]
         if scheme.lower() != "bearer" or not any(known):
             raise Unauthenticated("a valid key is needed: send 'authorization: Bearer KEY'")
 

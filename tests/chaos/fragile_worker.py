@@ -1,7 +1,7 @@
 """A real worker process around a fragile model: some tokens make it raise, die, hang, or answer NaN.
 
 Its vectors are [the first token, how many tokens]. Where the folder named as its model holds a file `refuse`, it does not
-start; with `die`, it ends while starting.
+start; with `die`, or once with `die once`, it ends while starting; once with `stall`, it starts for ever.
 """
 
 from __future__ import annotations
@@ -45,9 +45,18 @@ def load(plan: Plan) -> FragileModel:
     folder = Path(plan.models[0])
     if (folder / "refuse").exists():
         raise Failed("the weights are gone")
-    if (folder / "die").exists():
+    if (folder / "die").exists() or _taken(folder / "die once"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if _taken(folder / "stall"):
+        time.sleep(3600)
     return FragileModel()
+
+
+def _taken(flag: Path) -> bool:
+    """Whether it was there; it counts once."""
+    was_there = flag.exists()
+    flag.unlink(missing_ok=True)
+    return was_there
 
 
 if __name__ == "__main__":

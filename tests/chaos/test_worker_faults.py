@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from fragile_worker import HANGS, KILLS, NOT_A_NUMBER, RAISES
 
+from embedding_service.serving import supervisor
 from embedding_service.serving.item import Call, Item
 from embedding_service.serving.metrics import Metrics
 from embedding_service.serving.queue import Queues
@@ -172,6 +173,30 @@ def test_a_worker_that_dies_while_no_file_can_be_opened_is_replaced_when_one_can
         await bench.until_ready()
         assert same(await bench.embed_all(7), [7])
 
+    run(check, tmp_path)
+
+
+def test_a_worker_that_hangs_while_it_starts_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LEAST_START_S", 2.0)
+    monkeypatch.setattr(supervisor, "HANGS", 2.0)
+
+    async def check(bench: Bench) -> None:
+        (tmp_path / "stall").touch()
+        assert bench.worker.pid is not None
+        os.kill(bench.worker.pid, signal.SIGKILL)
+        lost = await bench.embed(7)
+        assert isinstance(lost, Unavailable)
+        await bench.until_ready()
+        assert same(await bench.embed_all(7), [7])
+
+    run(check, tmp_path)
+
+
+def test_a_worker_that_is_taken_down_in_the_first_start_is_started_again(tmp_path: Path) -> None:
+    async def check(bench: Bench) -> None:
+        assert same(await bench.embed_all(7), [7])
+
+    (tmp_path / "die once").touch()
     run(check, tmp_path)
 
 

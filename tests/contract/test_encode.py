@@ -6,6 +6,7 @@ import json
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tiny_bert
 from encoder_machinery import cosines, described, loaded, workload
 from services import PROGRAM, until
 
 from embedding_service.model.encoder import describe_encoders
 from embedding_service.tools.encode import alone
 from embedding_service.tools.journal import Journal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+import tiny_bert
 
 PATIENCE_S = 120
 
