@@ -104,7 +104,7 @@ def json_of(path: Path, number: int, line: str) -> Any:
     """Raises InvalidInput."""
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         refuse(path, number, f"no JSON ({error}); write one object a line")
 
 

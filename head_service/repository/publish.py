@@ -27,7 +27,7 @@ def publish(
     repository: Path, written: Path, manifest: Manifest, *, promote: bool = False, serve_root: str | None = None
 ) -> Published:
     """Makes the version in the draft `written` visible under the next number, with `manifest` as its head.json. It
-    becomes stable where the head has no stable version yet, or with `promote`. Raises Failed."""
+    becomes stable where nothing of the head is served yet, or with `promote`. Raises Failed."""
     with durable.explained("publish in", repository), locked(repository):
         sweep(repository, written.parent)
         book = ledger.read(repository)
@@ -41,9 +41,9 @@ def publish(
         (written / HELD).unlink()       # sweeps wait for the repository's lock, which is ours, so nobody misses it
         durable.sync_tree(written)
         ledger.write(repository, book)
-        stable = serving_config.roles_of(repository, manifest.head).stable
+        is_first = not serving_config.named(repository, manifest.head) & set(version_numbers(written.parent))
         os.rename(written, final)
         durable.sync(final.parent)
-        if promoted := promote or stable is None:
+        if promoted := promote or is_first:
             move_stable(repository, book, manifest.head, page.newest_ever)
     return Published(page.newest_ever, final.absolute(), promoted)

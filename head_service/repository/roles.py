@@ -68,7 +68,8 @@ def rollback(repository: Path, head: str, version: int | None = None) -> Move:
             )
         # Reading skips what is stable now, so a crash between the two writes loses nothing.
         _write_roles(repository, book, head, Roles(target, roles.canary))
-        book.page(head).stable_before = earlier[: len(earlier) - 1 - earlier[::-1].index(target)]
+        before = book.page(head).stable_before
+        book.page(head).stable_before = before[: len(before) - 1 - before[::-1].index(target)]
         ledger.write(repository, book)
         return Move(roles.stable, target)
 

@@ -102,7 +102,7 @@ def _is_ours(repository: Path, model: wire.ModelConfig) -> bool:
 
 def _its_version(model: wire.ModelConfig) -> int | None:
     versions = model.model_version_policy.specific.versions
-    return versions[0] if len(versions) == 1 else None
+    return versions[0] if len(versions) == 1 and not model.version_labels else None
 
 
 def _model(name: str, base_path: str, version: int) -> wire.ModelConfig:

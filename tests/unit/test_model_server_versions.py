@@ -155,19 +155,21 @@ def test_a_config_file_is_followed_and_what_cannot_be_read_changes_nothing(
     now, path = [0.0], tmp_path / "models.config"
     path.write_text(listed(ENTRY))
     followed = ConfigFile(path, 5, clock=lambda: now[0])
-    assert followed.changed() == {"m": ModelConfig("m", "/m")}, "the first look is at once"
+    assert followed.due() == {"m": ModelConfig("m", "/m")}, "the first look is at once"
     path.write_text("nonsense")
-    assert followed.changed() is None, "it is not yet time"
+    assert followed.due() is None, "it is not yet time"
 
     def after_a_while() -> object:
         now[0] += 5
-        return followed.changed()
+        return followed.due()
 
+    assert [after_a_while() for _ in range(3)] == [None] * 3
+    path.write_text("# nothing yet\n")
     assert [after_a_while() for _ in range(3)] == [None] * 3
     path.unlink()
     assert [after_a_while() for _ in range(3)] == [None] * 3
-    assert len([record for record in caplog.records if "is kept" in record.message]) == 2, "each trouble is told once"
+    assert len([record for record in caplog.records if "is kept" in record.message]) == 3, "each trouble is told once"
     path.write_text(listed(ENTRY))
-    assert after_a_while() is None, "nothing new"
+    assert [after_a_while() for _ in range(2)] == [{"m": ModelConfig("m", "/m")}] * 2, "it wins over a reload in between"
     path.write_text(listed())
     assert after_a_while() == {}

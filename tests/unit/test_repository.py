@@ -130,8 +130,29 @@ def test_a_policy_that_somebody_gave_a_head_is_kept_until_that_head_gets_a_role(
     roles.promote(tmp_path, "topic", 2)
     assert config(tmp_path)["topic"][1] == [2]
     assert config(tmp_path)["sentiment"][0] == "/srv/sentiment"
+    assert made(tmp_path).promoted is False
     roles.promote(tmp_path, "sentiment", 2)
     assert config(tmp_path)["sentiment"] == (f"{tmp_path}/sentiment", [2])
+
+
+def test_labels_that_somebody_gave_a_version_are_kept(tmp_path: Path) -> None:
+    made(tmp_path), made(tmp_path, "topic"), made(tmp_path, "topic")
+    path = tmp_path / "models.config"
+    text = path.read_text()
+    at = text.index('name: "sentiment"')
+    path.write_text(text[:at] + 'version_labels { key: "blue" value: 1 } ' + text[at:])
+    roles.promote(tmp_path, "topic", 2)
+    assert "blue" in path.read_text()
+
+
+def test_rollback_goes_back_through_a_version_that_was_stable_twice(tmp_path: Path) -> None:
+    made(tmp_path), made(tmp_path)
+    for number in (2, 1):
+        roles.promote(tmp_path, "sentiment", number)
+    assert roles.rollback(tmp_path, "sentiment").after == 2
+    assert roles.rollback(tmp_path, "sentiment").after == 1
+    with pytest.raises(NotFound, match="no version that was stable before 1"):
+        roles.rollback(tmp_path, "sentiment")
 
 
 def test_a_version_that_was_deleted_by_hand_is_never_named_and_its_number_never_given_again(tmp_path: Path) -> None:

@@ -30,30 +30,32 @@ def first_models(settings: SourceSettings) -> Models:
 
 
 class ConfigFile:
-    """The file, re-read every `poll_s` seconds. What cannot be read or served is told once, and changes nothing."""
+    """The file, re-read and applied again every `poll_s` seconds, so that it wins over a reload that was asked for meanwhile.
+    What cannot be read or served, or says nothing, is told once and changes nothing."""
 
     def __init__(self, path: Path, poll_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._poll_s = poll_s
         self._clock = clock
         self._due_at = clock()
-        self._served = ""               # the text last returned
         self._told = ""                 # the error last told
 
-    def changed(self) -> Models | None:
-        """The models, where it is time to look and the file says something new that can be served."""
+    def due(self) -> Models | None:
+        """The models, where it is time to look and the file says what can be served."""
         if self._clock() < self._due_at:
             return None
         self._due_at = self._clock() + self._poll_s
         try:
-            text = _read(self._path)
-            models = models_of(parse(text)) if text != self._served else None
+            config = parse(_read(self._path))
+            if config.WhichOneof("config") is None:         # as a file that is being written, or an editor has emptied
+                raise invalid("there is no list of models in it")
+            models = models_of(config)
         except ServingError as error:
             if str(error) != self._told:
                 log.error("%s: what was served before is kept: %s", self._path, error)
                 self._told = str(error)
             return None
-        self._served, self._told = text, ""
+        self._told = ""
         return models
 
 

@@ -38,7 +38,7 @@ class Loop:
     def _run(self, reconciler: Reconciler, config_file: ConfigFile | None) -> None:
         while not self._is_stopping:
             try:
-                if config_file is not None and (models := config_file.changed()) is not None:
+                if config_file is not None and (models := config_file.due()) is not None:
                     reconciler.set_models(models)
                 reconciler.step()
             except Exception:           # whatever it is: versions must go on coming and going
