@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import cast
 
@@ -9,8 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twohop.errors import InvalidInput, ModelError, NotFound, TwoHopError
+from twohop.errors import InvalidInput, ModelError, NotFound, TwoHopError, Unavailable
+
+RETRY_S = 1.0
 
 
 def install(app: FastAPI) -> None:
@@ -19,6 +23,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(_EndTold)
+
+
+class _EndTold:
+    """The server cancels what is not done when the time to drain is over; then the caller is told so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if has_begun:
+                raise
+            went = Unavailable("the service went down before this was done: ask elsewhere, or later", retry_after_s=RETRY_S)
+            await response(went)(scope, receive, send)
 
 
 def response(error: TwoHopError) -> JSONResponse:

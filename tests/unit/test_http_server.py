@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from twohop.errors import Failed
-from twohop_service.http_server import bind
+from twohop_service import http_errors
+from twohop_service.http_server import bind, serving
+from twohop_service.settings import Security
 
 
 def test_replies_leave_at_once() -> None:
@@ -37,3 +41,27 @@ def test_a_taken_port_is_an_error_that_says_which() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(Failed, match=f"cannot listen on 127.0.0.1:{port}"):
             bind("127.0.0.1", port)
+
+
+def test_who_is_not_answered_when_the_time_to_drain_is_over_is_told() -> None:
+    app, has_come = FastAPI(), asyncio.Event()
+    http_errors.install(app)
+
+    @app.get("/for-ever")
+    async def for_ever() -> None:
+        has_come.set()
+        await asyncio.sleep(3600)
+
+    async def ask() -> httpx.Response:
+        listener = bind("127.0.0.1", 0)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/for-ever"
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            async with serving(app, listener, Security(), drain_s=1):
+                answer = asyncio.create_task(client.get(address))
+                await has_come.wait()
+            return await answer
+
+    told = asyncio.run(ask())
+    assert told.status_code == 503
+    assert told.json()["error"]["type"] == "Unavailable"
+    assert told.headers["Retry-After"] == "1"
