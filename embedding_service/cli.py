@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from twohop.command import needs_extra, program, run
+from twohop.command import FiniteRange, needs_extra, program, run
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PORT = click.IntRange(0, 65535)
@@ -51,16 +51,16 @@ def main() -> NoReturn:
 @click.option("--max-request-bytes", type=click.IntRange(1024), default=8 * MEBIBYTE, help="Size of one request.")
 @click.option("--max-response-bytes", type=click.IntRange(1024), default=64 * MEBIBYTE, help="Size of one reply.")
 @click.option("--max-requests", type=click.IntRange(1), default=1024, help="Requests under way at once; the next are refused.")
-@click.option("--max-wait-seconds", type=click.FloatRange(min=0.0), default=5.0,
+@click.option("--max-wait-seconds", type=FiniteRange(min=0.0), default=5.0,
               help="Predicted wait above which online texts are refused.")
-@click.option("--max-bulk-wait-seconds", type=click.FloatRange(min=0.0), default=30.0,
+@click.option("--max-bulk-wait-seconds", type=FiniteRange(min=0.0), default=30.0,
               help="Predicted wait above which bulk texts are refused.")
-@click.option("--bulk-share", type=click.FloatRange(0.0, 0.9), default=0.2,
+@click.option("--bulk-share", type=FiniteRange(0.0, 0.9), default=0.2,
               help="Share of the tokens that bulk has while online texts wait too.")
 @click.option("--tokenizer-threads", type=click.IntRange(1), default=2, help="Threads that tokenise long texts.")
-@click.option("--drain-seconds", type=click.FloatRange(min=0.0), default=30.0,
+@click.option("--drain-seconds", type=FiniteRange(min=0.0), default=30.0,
               help="Time for requests under way to finish after SIGTERM.")
-@click.option("--hang-seconds", type=click.FloatRange(min=1.0), default=30.0,
+@click.option("--hang-seconds", type=FiniteRange(min=1.0), default=30.0,
               help="A batch that takes longer, and twenty times as long as it should, is given up and its worker replaced.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @needs_extra("embedding")
@@ -129,7 +129,7 @@ def fingerprint(model: tuple[str, ...], as_json: bool) -> None:
 @click.option("--precision", multiple=True, metavar="f32|bf16|f16|int8", help="Repeatable.  [default: all that run here]")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="All are measured in turns so many times.")
-@click.option("--seconds", type=click.FloatRange(0.0, min_open=True), default=1.5, help="Of each measurement in a round.")
+@click.option("--seconds", type=FiniteRange(0.0, min_open=True), default=1.5, help="Of each measurement in a round.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png", help="A picture too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document in place of the table.")
 @click.pass_context

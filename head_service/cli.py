@@ -24,7 +24,7 @@ from head_service.options import (
 from head_service.version_commands import promote, prune, rollback, versions
 from twohop import command
 from twohop.cli import connection, tls_of
-from twohop.command import needs_extra
+from twohop.command import FiniteRange, needs_extra
 
 KINDS = ("linear", "mlp", "fasttext", "attention", "hybrid", "auto")
 
@@ -44,18 +44,18 @@ def main() -> None:
 @click.option("--dev", type=FILE, help="Rows to choose settings on.  [default: a tenth of --data]")
 @head_name
 @click.option("--kind", type=click.Choice(KINDS), default="linear", help="auto: the one that does best on validation rows.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True,
+@click.option("--minutes", type=FiniteRange(0, min_open=True), default=10.0, show_default=True,
               help="What --kind auto may take to embed and to try kinds; the first is always tried to its end.")
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]), default="none", show_default=True,
               help="balanced: each label weighs the same in training, however few rows it has.")
-@click.option("--precision", type=click.FloatRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
+@click.option("--precision", type=FiniteRange(0, 1, min_open=True, max_open=True), metavar="SHARE",
               help="Abstain from texts so that this share of the answers is right, such as 0.95.")
 @click.option("--folds", type=click.IntRange(2, 100), metavar="K",
               help="For few rows: choose settings on all of them, by K heads each trained on the other folds.")
 @encoder_option
 @click.option("--repository", type=FOLDER, required=True, help="The folder of head versions; made where there is none.")
 @click.option("--promote", is_flag=True, help="Make the new version stable; a head's first version always is.")
-@click.option("--wait", type=click.FloatRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
+@click.option("--wait", type=FiniteRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Draws the rows to choose settings on, and all else.")
 @vectors_option
 @click.option("--serve-root", metavar="DIR",

@@ -10,7 +10,7 @@ import click
 
 from head_service.options import FILE, answer, encoder_option, head_name, json_option, repository_option
 from twohop.cli import connection, tls_of
-from twohop.command import needs_extra
+from twohop.command import FiniteRange, needs_extra
 
 
 @click.command()
@@ -22,7 +22,7 @@ from twohop.command import needs_extra
 @click.option("--version", type=click.IntRange(1), help="Without --heads: which version.  [default: the stable one]")
 @click.option("--texts", type=click.IntRange(1), default=5000, show_default=True, metavar="COUNT",
               help="Look at so many texts of the file at most, evenly spread.")
-@click.option("--wait", type=click.FloatRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
+@click.option("--wait", type=FiniteRange(0), default=60.0, metavar="SECONDS", help="Time for hop 1 to become ready.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.html",
               help="Write it as one HTML page too, with plots.")
 @click.option("--fail-on-drift", is_flag=True, help="Exit 1 where there is drift.")

@@ -25,6 +25,7 @@ from loadtest.compare import WORKLOADS
 from loadtest.machine import machine
 from loadtest.measuring import measuring
 from loadtest.report import percentiles
+from twohop.command import FiniteRange
 from twohop.embedding import EMBED
 from twohop.status import PUSHBACK_KEY
 from twohop.wire import embedding_pb2 as wire
@@ -62,8 +63,8 @@ async def flood(address: str, texts: Sequence[str], callers: int, each: int, dea
 @click.command()
 @click.option("--callers", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--texts-each", type=click.IntRange(1), default=64, show_default=True, help="Of a request.")
-@click.option("--deadline", type=click.FloatRange(0.05), default=1.0, show_default=True, help="Seconds that a request may take.")
-@click.option("--seconds", type=click.FloatRange(1), default=15.0, show_default=True)
+@click.option("--deadline", type=FiniteRange(0.05), default=1.0, show_default=True, help="Seconds that a request may take.")
+@click.option("--seconds", type=FiniteRange(1), default=15.0, show_default=True)
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path("run/overload"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One document on stdout.")
 def main(callers: int, texts_each: int, deadline: float, seconds: float, folder: Path, as_json: bool) -> None:

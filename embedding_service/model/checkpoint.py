@@ -127,7 +127,7 @@ def architecture_of(config: dict[str, Any], source: Path) -> Architecture:
         )
     except (KeyError, TypeError) as error:
         raise Failed(f"{source}: {error!r} is missing or no number", detail={"file": str(source)}) from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Failed(f"{source}: {error}", detail={"file": str(source)}) from error
     if architecture.activation not in ACTIVATIONS:
         known = ", ".join((*ACTIVATIONS, *_SAME_ACTIVATION))

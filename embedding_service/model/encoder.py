@@ -89,7 +89,8 @@ def find_encoder(encoders: Sequence[Encoder], name: str) -> Encoder:
             return encoder
     known = [known for encoder in encoders for known in (encoder.name, *encoder.aliases)]
     detail = {"encoder": name[:100], "known": known[:8]}
-    raise NotFound(f"there is no encoder {name[:100]!r}; there are {', '.join(known)}", detail=detail)
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    raise NotFound(f"there is no encoder {name[:100]!r}; there are {', '.join(known[:20])}{more}", detail=detail)
 
 
 class _Source:

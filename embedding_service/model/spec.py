@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedding_service.model.checkpoint import Architecture
-from embedding_service.model.folder_defaults import packaged_folder, read_folder
+from embedding_service.model.folder_defaults import SHORTEST, packaged_folder, read_folder
 from twohop.errors import InvalidInput
 
 POOLINGS = ("mean", "max", "mean-max", "cls", "sep", "cls-pooled", "none")
@@ -22,9 +22,6 @@ DEFAULT_MODELS = (
     "rich=minilm:layers=-4..-1,normalize=no",
     "tokens=minilm:pooling=none,layers=4,normalize=no",
 )
-# [CLS], one word piece, [SEP]: below that nothing of a text is left.
-SHORTEST = 3
-
 _KEYS = ("pooling", "layers", "normalize", "max_length", "mask_special")
 _GRAMMAR = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:=(?P<place>.+?))?(?::(?P<keys>[a-z_]+=[^,:=]*(?:,[a-z_]+=[^,:=]*)*))?"

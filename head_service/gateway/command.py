@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from twohop.command import needs_extra
+from twohop.command import FiniteRange, needs_extra
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -40,9 +40,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--max-body-bytes", type=click.IntRange(1), default=8 * 1024 * 1024, help="Size of one request's body.")
 @click.option("--max-in-flight-per-head", type=click.IntRange(1), default=512,
               help="Requests that may wait for one head at a time; the next are refused at once.")
-@click.option("--poll-seconds", type=click.FloatRange(min=0.05), default=2.0,
+@click.option("--poll-seconds", type=FiniteRange(min=0.05), default=2.0,
               help="How often the repository and both services are asked what they have.")
-@click.option("--drain-seconds", type=click.FloatRange(min=0.0), default=10.0,
+@click.option("--drain-seconds", type=FiniteRange(min=0.0), default=10.0,
               help="Time for running requests to finish after SIGTERM.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @needs_extra("gateway")

@@ -17,7 +17,7 @@ from head_service.training import scratch
 from head_service.training.heads.material import Tokens
 from head_service.training.vector_store import VectorStore
 from twohop.embedding import EmbeddingClient
-from twohop.errors import EncoderMismatch
+from twohop.errors import EncoderMismatch, TwoHopError
 from twohop.types import Embeddings, Encoder
 
 # Kept after each request, so this many texts are lost at most when a run is interrupted.
@@ -28,6 +28,7 @@ REQUESTS_AT_ONCE = 2
 REQUEST_TIMEOUT_S = 300.0
 # Read from the store at a time; of the longest texts' token vectors that is 100 MB.
 TEXTS_AT_ONCE = 512
+QUOTED = 60                 # characters of a text that an error is about
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,10 @@ def _first(under_way: deque[tuple[list[str], Future[Embeddings]]]) -> tuple[list
 
 
 def _request(client: EmbeddingClient, encoder: Encoder, texts: list[str]) -> Embeddings:
-    reply = request(client, encoder, texts)
+    try:
+        reply = request(client, encoder, texts)
+    except TwoHopError as error:
+        raise _quoting(error, texts) from error
     if reply.numerics != encoder.numerics:
         raise EncoderMismatch(
             f"encoder {encoder.name} answered in {reply.numerics} where it was {encoder.numerics} before: "
@@ -144,3 +148,14 @@ def _request(client: EmbeddingClient, encoder: Encoder, texts: list[str]) -> Emb
             detail={"encoder": encoder.name, "before": encoder.numerics, "now": reply.numerics},
         )
     return reply
+
+
+def _quoting(error: TwoHopError, texts: Sequence[str]) -> TwoHopError:
+    """An index into a request of ours means nothing to whoever gave the texts: the text itself does."""
+    index = error.detail.get("index")
+    if not isinstance(index, int):
+        return error
+    detail = {key: value for key, value in error.detail.items() if key != "index"}
+    begins = texts[index][:QUOTED].replace("\n", " ")
+    return type(error)(f"the text that begins {begins!r}: {error.message}", detail={**detail, "text": begins},
+                       retry_after_s=error.retry_after_s)

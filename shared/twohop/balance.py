@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from twohop.addresses import Address
 
 REST_S = 1.0
+LONGEST_REST_S = 32.0       # of one that keeps silent
 
 
 class Endpoint:
@@ -22,6 +23,7 @@ class Endpoint:
         self._in_flight = 0
         self._idle_at = 0.0             # when the queue it told of will have run empty
         self._rests_until = 0.0
+        self._silences = 0              # in a row
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -33,6 +35,14 @@ class Endpoint:
         finally:
             with self._lock:
                 self._in_flight -= 1
+
+    def answered(self) -> None:
+        self._silences = 0
+
+    def kept_silent(self, now: float) -> None:
+        """For the whole time of a call. It may hang, connected as it is: it rests twice as long each time."""
+        self._rests_until = now + min(REST_S * 2**self._silences, LONGEST_REST_S)
+        self._silences = min(self._silences + 1, 16)
 
     def report_wait(self, wait_s: float, now: float) -> None:
         self._idle_at = now + wait_s

@@ -62,7 +62,7 @@ texts_from = options(
     click.argument("texts", nargs=-1, metavar="[TEXT]..."),
     click.option("--file", type=FILE, help="Read the texts from this file, one a line, UTF-8."),
 )
-timeout = click.option("--timeout", type=click.FloatRange(0, min_open=True), default=10.0, metavar="SECONDS",
+timeout = click.option("--timeout", type=command.FiniteRange(0, min_open=True), default=10.0, metavar="SECONDS",
                        help="Time for one request over all hops; while a service is down it is asked again for so long.")
 
 
@@ -116,8 +116,9 @@ def embed(**flags: Any) -> None:
 @embedding_option(required=False)
 @heads_option(required=False)
 @click.option("--head", multiple=True, metavar="NAME", help="A head that must be served; repeatable (TF-Serving cannot list).")
-@click.option("--wait", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Look until all is ready, for so long.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=2.0, metavar="SECONDS", help="Time for one question.")
+@click.option("--wait", type=command.FiniteRange(0), default=0.0, metavar="SECONDS", help="Look until all is ready, for so long.")
+@click.option("--timeout", type=command.FiniteRange(0, min_open=True), default=2.0, metavar="SECONDS",
+              help="Time for one question.")
 @options(connection)
 @click.option("--json", is_flag=True, help="One JSON document on stdout.")
 def status(**flags: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,6 +74,16 @@ def needs_extra(extra: str) -> Callable[[Command], Command]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+class FiniteRange(click.FloatRange):
+    """click's takes `nan`, which is in no range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 def run(group: click.Group, argv: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> NoReturn:

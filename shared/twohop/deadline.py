@@ -11,6 +11,9 @@ from twohop.errors import InvalidInput
 
 Clock = Callable[[], float]
 
+# gRPC cannot count further than some centuries.
+LONGEST_S = 1e9
+
 
 @dataclass(frozen=True)
 class Deadline:
@@ -25,7 +28,7 @@ class Deadline:
         """Raises InvalidInput for what is no positive, finite number of seconds."""
         if not (isinstance(timeout_s, (int, float)) and math.isfinite(timeout_s) and timeout_s > 0):
             raise InvalidInput(f"timeout_s is {timeout_s!r}: give a positive number of seconds")
-        return cls(clock() + timeout_s, float(timeout_s), clock)
+        return cls(clock() + min(timeout_s, LONGEST_S), float(timeout_s), clock)
 
     def left_s(self) -> float:
         """Seconds left; negative when it is over."""

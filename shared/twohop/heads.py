@@ -105,6 +105,8 @@ class HeadCalls:
     ) -> Classifications:
         """Labels of B vectors, in order: see `HeadClient.predict`."""
         check_name(head)
+        if not fingerprint:
+            raise InvalidInput("fingerprint is empty: say which encoder the inputs are of, as `Embeddings.fingerprint` does")
         return await self.ask(head, inputs, fingerprint, all_scores, deadlines(timeout_s, self.timeout_s))
 
     async def signature(self, head: str, *, timeout_s: float | None = None) -> HeadSignature:

@@ -64,6 +64,7 @@ class Remote:
         with endpoint.asked():
             reply = await self.transport.call(endpoint.address, method, request, left_s)
         self._refusal_is_told = False
+        endpoint.answered()
         return reply
 
     def _weigh(self, error: TwoHopError, endpoint: Endpoint, past: _Attempts, deadline: Deadline) -> float | None:
@@ -77,7 +78,10 @@ class Remote:
         )
         if isinstance(error, REFUSALS):
             past.refusal = error
+            endpoint.answered()
             endpoint.refuse(deadline.clock(), error.retry_after_s)
+        elif isinstance(error, DeadlineExceeded):
+            endpoint.kept_silent(deadline.clock())
         if delay is not None:
             # Once, until it answers again: whoever waits for a service learns why, and no more.
             level, self._refusal_is_told = (logging.DEBUG if self._refusal_is_told else logging.INFO), True

@@ -7,7 +7,7 @@ Trailers on every status of ours that is not OK: `twohop-error` the class, `twoh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from twohop.errors import (
     BY_NAME,
@@ -46,14 +46,20 @@ _BY_CODE: dict[str, type[TwoHopError]] = {
 
 def to_trailers(error: TwoHopError) -> tuple[tuple[str, str], ...]:
     """The trailing metadata that carries an error over gRPC beside its status code and message."""
-    trailers = [(ERROR_KEY, type(error).__name__)]
-    if error.detail:
-        detail = json.dumps(error.detail, separators=(",", ":"))
-        if len(detail) <= MAX_DETAIL_BYTES:
-            trailers.append((DETAIL_KEY, detail))
+    trailers = [(ERROR_KEY, type(error).__name__), (DETAIL_KEY, _short(error.detail))]
     if error.retry_after_s is not None:
         trailers.append((PUSHBACK_KEY, str(max(1, round(error.retry_after_s * 1000)))))
     return tuple(trailers)
+
+
+def _short(detail: Mapping[str, object]) -> str:
+    """As JSON of at most MAX_DETAIL_BYTES: what is largest is left out first."""
+    kept = {key: json.dumps(value, separators=(",", ":")) for key, value in detail.items()}
+    while True:
+        text = "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in kept.items()) + "}"
+        if len(text) <= MAX_DETAIL_BYTES:
+            return text
+        del kept[max(kept, key=lambda key: len(kept[key]))]
 
 
 def from_status(code: str, message: str, trailers: Iterable[tuple[str, str | bytes]]) -> TwoHopError:

@@ -41,8 +41,12 @@ class Keys:
 
 
 def read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
-    """(private key, certificate chain), PEM, in the order that grpc.ssl_server_credentials takes."""
-    return _read(key), _read(certificate)
+    """(private key, certificate chain), PEM, in the order that grpc.ssl_server_credentials takes. Raises Failed, also for a
+    key that is encrypted: OpenSSL would ask the terminal for its pass phrase."""
+    private = _read(key)
+    if b"ENCRYPTED" in private:
+        raise Failed(f"{key} is encrypted, and nobody is there to ask for its pass phrase: decrypt it with openssl pkey")
+    return private, _read(certificate)
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from twohop.errors import Failed
+from twohop_service.auth import read_pair
 from twohop_service.settings import Security
 
 
@@ -36,6 +37,8 @@ def bind(host: str, port: int) -> socket.socket:
 async def serving(app: Any, listener: socket.socket, security: Security, *, drain_s: float = 10.0) -> AsyncIterator[None]:
     """Serves `app` on `listener` while the block runs; leaving it finishes running requests within `drain_s`. Raises Failed for
     certificate files that TLS cannot use."""
+    if security.tls_cert is not None and security.tls_key is not None:
+        read_pair(security.tls_cert, security.tls_key)
     config = uvicorn.Config(
         app,
         lifespan="off",

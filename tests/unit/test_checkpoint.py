@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_a_google_checkpoint_and_an_empty_folder_are_told_apart(tmp_path: Path) 
         Checkpoint.open(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "gone", "pickle"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "gone", "pickle", "before"])
 def test_damaged_or_missing_weights_are_refused_naming_the_file(tmp_path: Path, damage: str) -> None:
     path = write(tmp_path) / "model.safetensors"
     content = path.read_bytes()
@@ -97,6 +98,7 @@ def test_damaged_or_missing_weights_are_refused_naming_the_file(tmp_path: Path, 
         if damage == "pickle":
             (tmp_path / "pytorch_model.bin").write_bytes(b"")
     else:
-        path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"version https://git-lfs\n" * 3}[damage])
+        path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"version https://git-lfs\n" * 3,
+                          "before": re.sub(rb'"data_offsets":\[\d\d', b'"data_offsets":[-1', content, count=1)}[damage])
     with pytest.raises(Failed, match="pickle" if damage == "pickle" else str(tmp_path)):
         Checkpoint.open(tmp_path)

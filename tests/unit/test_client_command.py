@@ -161,6 +161,11 @@ def test_a_cell_is_as_wide_as_asked(text: str) -> None:
     assert columns_of(padded(text, 8)) in (7, 8) if columns_of(text) > 8 else columns_of(padded(text, 8)) == 8
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-1"])
+def test_a_number_that_is_in_no_range_is_wrong_use(number: str) -> None:
+    assert call(["status", "--embedding", "h:1", "--wait", number]) == 2
+
+
 def test_nothing_printed_moves_the_cursor() -> None:
     assert plain("a\nb\x1b[2J\u202e\x07") == "a b [2J  "
 

@@ -79,6 +79,11 @@ def test_a_time_out_is_a_positive_number_of_seconds(timeout: Any) -> None:
         Deadline.after(timeout)
 
 
+def test_centuries_are_as_good_as_for_ever() -> None:
+    deadline = Deadline.after(1e12, lambda: 5.0)
+    assert (deadline.timeout_s, deadline.left_s()) == (1e12, 1e9)
+
+
 def test_a_time_named_in_the_call_bounds_all_of_it_and_the_default_each_request() -> None:
     now = 0.0
     whole, each = deadlines(5.0, 10.0, lambda: now), deadlines(None, 10.0, lambda: now)
@@ -136,6 +141,17 @@ def test_an_address_that_refused_rests_unless_no_other_is_left() -> None:
     assert pick([a, b], [b], 0.5, random.Random(0)) is a
     assert {pick([a, b], [], 2.0, random.Random(seed)) for seed in range(20)} == {a, b}
     assert pick([a], [a], 0.5, random.Random(0)) is a
+
+
+def test_an_address_that_keeps_silent_rests_longer_each_time_until_it_answers() -> None:
+    a, b = endpoints(2)
+    for now, rest_s in ((0.0, 1.0), (10.0, 2.0), (20.0, 4.0)):
+        a.kept_silent(now)
+        assert all(pick([a, b], [], now + rest_s - 0.1, random.Random(seed)) is b for seed in range(20))
+        assert not a.rests(now + rest_s)
+    a.answered()
+    a.kept_silent(30.0)
+    assert not a.rests(31.0)
 
 
 # --- one call, against a transport by rule
@@ -212,3 +228,14 @@ def test_what_is_not_a_refusal_comes_back_as_it_was() -> None:
         ask(transport, ports=2)
     assert caught.value is error
     assert len(transport.asked) == 1
+
+
+def test_a_second_call_spares_an_address_that_let_the_first_one_wait_in_vain() -> None:
+    transport = Scripted(takes_all_time, wire.ListEncodersResponse())
+    remote = Remote("hop 1", [Address("h", 1), Address("h", 2)], transport, random.Random(1))  # type: ignore[arg-type]
+    with pytest.raises(DeadlineExceeded):
+        run(remote.call(PING, wire.ListEncodersRequest(), Deadline.after(1.0, lambda: transport.now)))
+    for _ in range(20):
+        run(remote.call(PING, wire.ListEncodersRequest(), Deadline.after(1.0, lambda: transport.now)))
+    (silent, _), *others = transport.asked
+    assert {port for port, _ in others} == {3 - silent}

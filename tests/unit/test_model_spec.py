@@ -46,6 +46,13 @@ def test_a_module_that_is_not_supported_is_refused_unless_pooling_is_given(folde
     assert parse_models([f"e={folder}:pooling=max"])[0].pooling == "max"
 
 
+@pytest.mark.parametrize("stated", [-5, 2, "abc", [1], 1e400, True])
+def test_a_length_that_is_none_is_refused_by_the_file_that_states_it(folder: Path, stated: object) -> None:
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": stated}))
+    with pytest.raises(Failed, match=r"sentence_bert_config\.json: max_seq_length is"):
+        parse_models([f"e={folder}"])
+
+
 @pytest.mark.parametrize(
     ("text", "layers"),
     [("-1", (4,)), ("-2+-1", (3, 4)), ("-1+-2", (4, 3)), ("-4..-1", (1, 2, 3, 4)), ("2..3+1", (2, 3, 1)), ("1..-3", (1, 2))],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from twohop.errors import Failed, InvalidInput, Unauthenticated
-from twohop_service.auth import Keys
+from twohop_service.auth import Keys, read_pair
 from twohop_service.settings import Security, is_loopback
 
 
@@ -52,6 +52,21 @@ def test_a_key_file_without_keys_or_without_a_file_is_an_error_that_names_it(tmp
     for name in ("empty", "absent"):
         with pytest.raises(Failed, match=name):
             Keys.read(tmp_path / name)
+
+
+def test_an_encrypted_private_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    (tmp_path / "cert.pem").write_text("")
+    with pytest.raises(Failed, match=r"key\.pem is encrypted"):
+        read_pair(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+
+def test_a_mark_before_the_first_key_is_none_of_it_and_keys_may_hold_any_letter(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes("\ufeffclé\n".encode())
+    keys = Keys.read(tmp_path / "keys")
+    keys.check("Bearer " + "clé".encode().decode("latin-1"))        # as it arrives in a header
+    with pytest.raises(Unauthenticated):
+        keys.check("Bearer cle")
 
 
 def test_a_key_file_that_is_no_text_is_an_error_that_names_it(tmp_path: Path) -> None:
