@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from head_service.drift import live, profile, texts
-from head_service.drift.profile import Profile
+from head_service.drift import live, texts
 from head_service.drift.signals import Signal, signals
 from head_service.drift.verdict import Verdict, verdict
 from head_service.evaluation.own_server import own_server
 from head_service.repository import serving_config, versions
 from head_service.repository.serving_config import Roles
 from head_service.repository.versions import Version
-from head_service.training import encoders
+from head_service.training import encoders, profile
+from head_service.training.profile import Profile
 from twohop.embedding import EmbeddingClient
 from twohop.errors import Failed, InvalidInput, NotFound
 from twohop.heads import HeadClient

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from head_service.drift.compare import Comparison
-from head_service.drift.gaussian import Floats
-from head_service.drift.profile import count_labels
 from head_service.drift.report import LEVELS
 from head_service.drift.signals import Signal
 from head_service.evaluation.page.axes import Axes, Scale, shares
 from head_service.evaluation.page.document import page
 from head_service.evaluation.page.markup import Markup, element
+from head_service.training.gaussian import Floats
+from head_service.training.profile import count_labels
 
 MOST_LABELS = 20
 ROW_HEIGHT, NAME_WIDTH, WIDTH = 34, 190, 480

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from head_service.drift.gaussian import MOST_ROWS, Floats
-from head_service.drift.profile import QUANTILES, Profile, count_labels
+from head_service.training.gaussian import MOST_ROWS, Floats
+from head_service.training.profile import QUANTILES, Profile, count_labels
 
 Level = Literal["none", "some", "much"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from head_service.evaluation import metrics
 from head_service.progress import Advance, progress
+from head_service.training import metrics
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # scikit-learn's C, from strong penalty to weak
 TFIDF_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)

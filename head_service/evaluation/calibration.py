@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from head_service.evaluation import metrics
 from head_service.evaluation.judgement import Judgement
+from head_service.training import metrics
 
 DRAWS = 200
 

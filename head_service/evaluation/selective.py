@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from head_service.evaluation import metrics
 from head_service.evaluation.judgement import Judgement
+from head_service.training import metrics
 
 MOST_POINTS = 200
 PRECISIONS = (0.9, 0.95, 0.98, 0.99)

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from head_service.drift.profile import Profile, profile, token_means
 from head_service.progress import Progress
 from head_service.training import fitting, materials
 from head_service.training.figures import Validated, validated
@@ -16,6 +15,7 @@ from head_service.training.heads.ngram_regression import Regression
 from head_service.training.heads.shared import Shared
 from head_service.training.heads.trained import Trained
 from head_service.training.materials import ClassWeights
+from head_service.training.profile import Profile, profile, token_means
 from head_service.training.rows import Split
 from twohop.embedding import EmbeddingClient
 from twohop.types import Encoder

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from head_service.evaluation import metrics
+from head_service.training import metrics
 from head_service.training.answering import WARM, Answering
 
 COLDEST, HOTTEST = 0.1, 10.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from head_service.evaluation import metrics
+from head_service.training import metrics
 from head_service.training.answering import MULTI_LABEL_THRESHOLD, Answering
 from head_service.training.calibration import Calibration, calibrated
 from head_service.training.thresholds import Thresholds, for_precision

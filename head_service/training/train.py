@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from head_service.drift import profile
 from head_service.progress import progress
 from head_service.repository.drafts import draft
 from head_service.repository.manifest import EncoderIdentity, Manifest
 from head_service.repository.publish import Published, publish
-from head_service.training import auto, data, encoders
+from head_service.training import auto, data, encoders, profile
 from head_service.training.attempts import Attempt, Candidate, Choices, Workshop
 from head_service.training.heads.kinds import KINDS
 from head_service.training.rows import Rows, Split, named, split, whole

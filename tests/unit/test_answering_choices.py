@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from head_service.evaluation.metrics import calibration_error
 from head_service.training import thresholds
 from head_service.training.answering import WARM, Answering
 from head_service.training.calibration import calibrated
 from head_service.training.figures import validated
+from head_service.training.metrics import calibration_error
 
 
 def drawn(rows: int, seed: int, *, classes: int = 2, sharpness: float = 3.0) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,8 @@ BASE_DEPENDENCIES = {"click", "google", "grpc", "numpy"}
 
 # Inside a service a layer knows only those before it, and none knows what stands on top (cli, settings, app, tools).
 LAYERS = {"embedding_service": ["model", "serving", "fronts"], "head_service": ["repository"]}
+# What is done with heads outside production, one after the other: each knows only those before it.
+OFFLINE = ["head_service.training", "head_service.evaluation", "head_service.drift"]
 # What runs in production knows the folder of head versions, and nothing of how they were made.
 RUNTIME = ["head_service.gateway", "head_service.model_server"]
 PROTOCOLS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "starlette", "uvicorn", "zmq", "twohop.wire", "twohop.status"}
@@ -138,6 +140,16 @@ def test_the_light_client_needs_nothing_beyond_its_base_dependencies() -> None:
     allowed = BASE_DEPENDENCIES | set(sys.stdlib_module_names) | {"twohop"}
     of_client = [each for each in imports() if each.by.split(".")[0] == "twohop"]
     assert wrong(each for each in of_client if each.target.split(".")[0] not in allowed) == []
+
+
+def test_training_knows_nothing_of_evaluation_nor_that_of_drift() -> None:
+    def backwards() -> Iterator[Import]:
+        for position, room in enumerate(OFFLINE):
+            for each in imports():
+                if each.by.startswith(room) and any(each.reaches(later) for later in OFFLINE[position + 1 :]):
+                    yield each
+
+    assert wrong(backwards()) == []
 
 
 @pytest.mark.parametrize("service", LAYERS)

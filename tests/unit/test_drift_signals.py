@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from head_service.drift import signals
-from head_service.drift.profile import Profile, profile
 from head_service.drift.signals import Signal
 from head_service.drift.verdict import verdict
+from head_service.training.profile import Profile, profile
 
 LABELS = ["a", "b", "c"]
 DIMENSION = 40

@@ -7,10 +7,11 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, roc_auc_score
 
-from head_service.evaluation import baselines, calibration, gate, learning_curve, metrics, mistakes, selective, words
+from head_service.evaluation import baselines, calibration, gate, learning_curve, mistakes, selective, words
 from head_service.evaluation.answers import Answers
 from head_service.evaluation.intervals import Paired, mcnemar, paired, wilson
 from head_service.evaluation.judgement import Judgement, judge
+from head_service.training import metrics
 from twohop.errors import InvalidInput
 
 ENCODER = "enc-0123456789ab"

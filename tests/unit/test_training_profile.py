@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from head_service.drift import gaussian, profile
+from head_service.training import gaussian, profile
 from head_service.training.heads.material import Tokens
 from twohop.errors import Failed, NotFound
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from head_service.drift import gaussian
-from head_service.drift.gaussian import Floats, Gaussian
 from head_service.repository.layout import PROFILE
+from head_service.training import gaussian
 from head_service.training.answering import MULTI_LABEL_THRESHOLD
+from head_service.training.gaussian import Floats, Gaussian
 from head_service.training.heads.material import Matrix, Tokens
 from twohop.errors import Failed, NotFound
 from twohop_service import durable
