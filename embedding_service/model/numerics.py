@@ -42,6 +42,9 @@ def check_vectors(name: str, numerics: str, vectors: Sequence[NDArray[np.float32
     not the reference's. Several rows of a text (token encoders) are compared as one."""
     needed = {"int8": INT8_COSINE, "f16": F16_COSINE}.get(numerics.rpartition("-")[2], LOW_PRECISION_COSINE)
     for got, want in zip(vectors, truth, strict=True):
+        if not np.isfinite(want).all():
+            raise Failed(f"encoder {name}: its weights give vectors that are not finite, at float32 too: the model is damaged",
+                         detail={"encoder": name})
         if got.shape != want.shape or not np.isfinite(got).all():
             raise _failed(name, numerics, f"the engine returned {got.shape} values, not all finite; expected {want.shape}")
         if numerics.endswith("-f32"):
