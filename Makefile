@@ -94,5 +94,5 @@ proto: setup ## generated code of shared/proto
 
 .PHONY: clean
 clean: ## remove environments, caches and results; a deployment's heads in run/local stay
-	rm -rf .venv .venv-plan1 .venv-plain .venv-infinity .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist run/demo run/compare run/peers run/head_costs run/overload run/soak loadtest/results
+	rm -rf .venv .venv-plan1 .venv-plain .venv-infinity .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist run/demo run/compare run/peers run/head_costs run/inside run/overload run/soak loadtest/results
 	find deploy embedding_service head_service loadtest shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
