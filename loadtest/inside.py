@@ -57,7 +57,7 @@ def alone(address: str, texts: Sequence[str], precision: str, rounds: int) -> di
     items = [[(0, tokens.ids, tokens.types)] for tokens in encoder.encode_batch(texts)]
     messages = [wire.EmbedRequest(texts=[text]).SerializeToString() for text in texts]
     with grpc.insecure_channel(address) as channel:
-        ask = channel.unary_unary(EMBED.path, None, None)
+        ask: Any = channel.unary_unary(EMBED.path, None, None)
         numerics = wire.EmbedResponse.FromString(ask(messages[0])).numerics
         assert numerics == engine.numerics
         bare: list[float] = []
