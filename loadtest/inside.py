@@ -62,10 +62,11 @@ def alone(address: str, texts: Sequence[str], precision: str, rounds: int) -> di
         assert numerics == engine.numerics
         bare: list[float] = []
         served: list[float] = []
-        turns = [lambda: bare.append(_median_ms(engine.run, items)), lambda: served.append(_median_ms(ask, messages))]
+        turns: list[tuple[list[float], Callable[[Any], object], Sequence[Any]]]
+        turns = [(bare, engine.run, items), (served, ask, messages)]
         for number in range(rounds):
-            for turn in turns if number % 2 else reversed(turns):
-                turn()
+            for medians, call, inputs in turns if number % 2 else reversed(turns):
+                medians.append(_median_ms(call, inputs))
     added = median(with_it - without for with_it, without in zip(served, bare, strict=True))
     return {"numerics": numerics, "bare_ms": round(median(bare), 2), "served_ms": round(median(served), 2),
             "added_ms": round(added, 2)}
