@@ -53,6 +53,7 @@ async def caller(ask: Any, texts: Sequence[str], deadline_s: float, end: float) 
 
 async def flood(address: str, texts: Sequence[str], callers: int, each: int, deadline_s: float, seconds: float) -> Answers:
     async with grpc.aio.insecure_channel(address, options=[("grpc.enable_retries", 0)]) as channel:
+        await channel.channel_ready()       # to connect is no refusal
         ask: Any = channel.unary_unary(EMBED.path, None, None)
         end = time.perf_counter() + seconds
         parts = [texts[number * each % len(texts) :][:each] for number in range(callers)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 from embedding_service.model.encoder import Encoder, Tokens
 
@@ -27,8 +28,8 @@ class Tokenizing:
 
     def expected(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> float:
         """How many tokens these texts will have, about."""
-        most = encoder.max_length
-        return sum(min(2 + size / self._characters, most) for size in _sizes(texts, pairs))
+        most = (encoder.max_length - 2) * self._characters
+        return 2 * len(texts) + sum(map(min, _sizes(texts, pairs), repeat(most))) / self._characters
 
     async def tokens(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Tokens]:
         """One per text. `pairs`: None, or one per text."""
@@ -58,7 +59,7 @@ class Tokenizing:
 def _sizes(texts: Sequence[str], pairs: Sequence[str] | None) -> list[int]:
     """Characters of each text, with its pair."""
     if not pairs:
-        return [len(text) for text in texts]
+        return list(map(len, texts))
     return [len(text) + len(pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
