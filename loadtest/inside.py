@@ -40,10 +40,12 @@ CALLERS = 32
 BUSY = "twohop_embedding_busy_seconds_total"
 
 
-def _median_ms(call: Callable[[Any], object], inputs: Sequence[Any]) -> float:
-    """Of the calls, one after the other."""
+def _median_ms(call: Callable[[Any], object], inputs: Sequence[Any], pause_s: float = 0.0) -> float:
+    """Of the calls, one after the other, with so much time between."""
     found = []
     for each in inputs:
+        if pause_s:
+            time.sleep(pause_s)
         began = time.perf_counter()
         call(each)
         found.append((time.perf_counter() - began) * 1000)
@@ -51,7 +53,8 @@ def _median_ms(call: Callable[[Any], object], inputs: Sequence[Any]) -> float:
 
 
 def alone(address: str, texts: Sequence[str], precision: str, rounds: int) -> dict[str, Any]:
-    """Medians over the texts of each round, and over the rounds: `bare` with tokens ready, `served` with messages ready."""
+    """Medians over the texts of each round, and over the rounds: `bare` with tokens ready, `served` with messages ready; `empty`:
+    a health check of hop 1 with as long a pause before it as a text takes."""
     [encoder] = describe_encoders([MODEL])
     engine = Encoders.load([MODEL], precision=precision)
     items = [[(0, tokens.ids, tokens.types)] for tokens in encoder.encode_batch(texts)]
@@ -62,14 +65,17 @@ def alone(address: str, texts: Sequence[str], precision: str, rounds: int) -> di
         assert numerics == engine.numerics
         bare: list[float] = []
         served: list[float] = []
+        empty: list[float] = []
+        check: Any = channel.unary_unary("/grpc.health.v1.Health/Check", None, None)
         turns: list[tuple[list[float], Callable[[Any], object], Sequence[Any]]]
         turns = [(bare, engine.run, items), (served, ask, messages)]
         for number in range(rounds):
             for medians, call, inputs in turns if number % 2 else reversed(turns):
                 medians.append(_median_ms(call, inputs))
+            empty.append(_median_ms(check, [b""] * len(texts), bare[-1] / 1000))
     added = median(with_it - without for with_it, without in zip(served, bare, strict=True))
     return {"numerics": numerics, "bare_ms": round(median(bare), 2), "served_ms": round(median(served), 2),
-            "added_ms": round(added, 2)}
+            "added_ms": round(added, 2), "empty_ms": round(median(empty), 2)}
 
 
 async def many(address: str, messages: Iterator[bytes], seconds: float) -> float:
