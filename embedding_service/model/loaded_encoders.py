@@ -141,9 +141,12 @@ class Encoders:
         """`own`: those of one set of weights."""
         spec = self._specs[items[own[0]][0]]
         vocabulary = spec.architecture.vocabulary
-        tokens = np.concatenate([items[number][1] for number in own])
-        if int(tokens.min()) < 0 or int(tokens.max()) >= vocabulary:
-            wrong = next(number for number in own if int(items[number][1].min()) < 0 or int(items[number][1].max()) >= vocabulary)
+
+        def is_foreign(tokens: NDArray[np.int32]) -> bool:
+            return int(tokens.min()) < 0 or int(tokens.max()) >= vocabulary
+
+        if is_foreign(np.concatenate([items[number][1] for number in own])):
+            wrong = next(number for number in own if is_foreign(items[number][1]))
             raise ModelError(f"item {wrong} has a token outside {spec.name}'s {vocabulary}", detail={"item": wrong})
 
     def _pack(self, items: Sequence[Item]) -> tuple[Pack, list[NDArray[np.bool_] | None]]:

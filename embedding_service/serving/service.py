@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from embedding_service.model.encoder import Encoder, Tokens
 from embedding_service.serving.admission import WaitLimits, admit, longest_wait_s, predicted_wait_s
@@ -193,13 +194,7 @@ class Service:
         return dict(zip(places, await self._tokens(request, encoder, texts, pairs), strict=True))
 
     async def _tokens(self, request: Request, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str]) -> list[Tokens]:
-        """Let in before the work of tokenising, by what the texts will have; and after it, if it took a while, by what they
-        have."""
-        self._admit(request, encoder, self._tokenizing.expected(encoder, texts, pairs))
-        tokens = await self._tokenizing.tokens(encoder, texts, pairs)
-        if not self._tokenizing.is_short(texts, pairs):
-            self._admit(request, encoder, sum(len(each.ids) for each in tokens))
-        return tokens
+        return await self._tokenizing.tokens(encoder, texts, pairs, partial(self._admit, request, encoder))
 
     def _admit(self, request: Request, encoder: Encoder, tokens: float) -> None:
         """`tokens`: of its texts, as known so far."""

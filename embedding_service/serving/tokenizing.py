@@ -5,7 +5,7 @@ The work is Rust's and holds no interpreter lock. A short text takes 15 us, less
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 
@@ -22,25 +22,26 @@ class Tokenizing:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenize")
         self._characters = USUAL_CHARACTERS
 
-    def is_short(self, texts: Sequence[str], pairs: Sequence[str] | None) -> bool:
-        """Tokenised at once: nothing else happens meanwhile."""
-        return sum(_sizes(texts, pairs)) <= INLINE_CHARACTERS
-
-    def expected(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> float:
-        """How many tokens these texts will have, about."""
-        most = (encoder.max_length - 2) * self._characters
-        return 2 * len(texts) + sum(map(min, _sizes(texts, pairs), repeat(most))) / self._characters
-
-    async def tokens(self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Tokens]:
-        """One per text. `pairs`: None, or one per text."""
+    async def tokens(
+        self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None, admit: Callable[[float], None]
+    ) -> list[Tokens]:
+        """One per text. `pairs`: None, or one per text. `admit` is asked before the work, with the tokens that there will be,
+        and after it, if it took a while, with those there are; raises what that raises."""
         sizes = _sizes(texts, pairs)
-        if self.is_short(texts, pairs):
+        admit(self._expected(encoder, sizes))
+        if sum(sizes) <= INLINE_CHARACTERS:
             found = encoder.encode_batch(texts, pairs or None)
         else:
             found = await self._on_threads(encoder, texts, pairs, sizes)
+            admit(sum(len(each.ids) for each in found))
         characters = sum(sizes) / max(sum(each.total - 2 for each in found), 1)
         self._characters += WEIGHT * (max(characters, 1.0) - self._characters)
         return found
+
+    def _expected(self, encoder: Encoder, sizes: Sequence[int]) -> float:
+        """How many tokens texts of so many characters will have, about."""
+        most = (encoder.max_length - 2) * self._characters
+        return 2 * len(sizes) + sum(map(min, sizes, repeat(most))) / self._characters
 
     async def _on_threads(
         self, encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None, sizes: Sequence[int]

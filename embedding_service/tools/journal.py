@@ -142,7 +142,10 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _is_ours(entry: Path) -> bool:
-    return entry.name in (ABOUT, LOCK) or entry.name.endswith(ASIDE) or _PART.fullmatch(entry.name) is not None
+    """What a run puts there: for a while also the output, before it is moved to its place."""
+    name = entry.name.removesuffix(ASIDE)
+    is_output = Journal.folder_of(entry.parent.with_name(name)) == entry.parent and name != entry.name
+    return name in (ABOUT, LOCK) or is_output or _PART.fullmatch(name) is not None
 
 
 def _locked(folder: Path, output: Path) -> BinaryIO:

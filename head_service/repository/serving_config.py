@@ -37,7 +37,7 @@ def read(repository: Path) -> dict[str, Roles]:
     found: dict[str, Roles] = {}
     for model in _models(repository):
         head, role = _head_and_role(model.name)
-        if _is_ours(repository, model) and (version := _its_version(model)) in version_numbers(repository / head):
+        if (version := _its_version(model)) in version_numbers(repository / head):
             found[head] = replace(found.get(head, Roles()), **{role: version})
     return found
 

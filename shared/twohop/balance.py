@@ -23,7 +23,7 @@ class Endpoint:
         self._in_flight = 0
         self._idle_at = 0.0             # when the queue it told of will have run empty
         self._rests_until = 0.0
-        self._silences = 0              # in a row
+        self._rest_s = REST_S           # after the next silence
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -37,12 +37,12 @@ class Endpoint:
                 self._in_flight -= 1
 
     def answered(self) -> None:
-        self._silences = 0
+        self._rest_s = REST_S
 
     def kept_silent(self, now: float) -> None:
         """For the whole time of a call. It may hang, connected as it is: it rests twice as long each time."""
-        self._rests_until = now + min(REST_S * 2**self._silences, LONGEST_REST_S)
-        self._silences = min(self._silences + 1, 16)
+        self._rests_until = now + self._rest_s
+        self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)
 
     def report_wait(self, wait_s: float, now: float) -> None:
         self._idle_at = now + wait_s

@@ -73,12 +73,15 @@ def test_of_two_at_once_the_second_is_refused_and_an_output_that_is_there_too(tm
 
 
 @pytest.mark.parametrize("may_replace", [False, True])
-def test_a_folder_of_that_name_with_something_of_others_in_it_is_left_alone(tmp_path: Path, may_replace: bool) -> None:
+@pytest.mark.parametrize("name", ["thesis", "thesis.new", "o.parquet"])
+def test_a_folder_of_that_name_with_something_of_others_in_it_is_left_alone(
+    tmp_path: Path, name: str, may_replace: bool
+) -> None:
     output = tmp_path / "o.parquet"
     keep_one(output)
-    theirs = Journal.folder_of(output) / "thesis"
+    theirs = Journal.folder_of(output) / name
     theirs.mkdir()
-    with pytest.raises(Failed, match="holds thesis: move that away"), Journal.opened(output, may_replace=may_replace):
+    with pytest.raises(Failed, match=f"holds {name}: move that away"), Journal.opened(output, may_replace=may_replace):
         pass
     assert theirs.exists()
     assert len(list(Journal.folder_of(output).glob("*.arrow"))) == 1
