@@ -5,24 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from head_versions import made
 
-from head_service.repository import drafts, publish, roles, serving_config, versions
-from head_service.repository.manifest import EncoderIdentity, Manifest
+from head_service.repository import roles, serving_config, versions
 from head_service.repository.prune import prune
 from head_service.repository.roles import Move
 from twohop.errors import NotFound
-
-ENCODER = EncoderIdentity("minilm", "enc-0123456789ab", "rule-f32", 4)
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Head h with versions 1 to 8; 2 and then 4 were made stable, 6 is the canary."""
     for _ in range(8):
-        about = Manifest("h", 0, "linear", ["a", "b"], ENCODER, "00", {"train": 1}, {}, "2026-11-24T08:00:00Z")
-        with drafts.draft(tmp_path, "h") as folder:
-            (folder / "saved_model.pb").write_bytes(b"x" * 1000)
-            publish.publish(tmp_path, folder, about)
+        made(tmp_path, "h", graph=b"x" * 1000)
     for number in (2, 4):
         roles.promote(tmp_path, "h", number)
     roles.promote_canary(tmp_path, "h", 6)
@@ -79,9 +74,7 @@ def test_a_saved_model_that_is_not_ours_stays(repository: Path) -> None:
 
 def test_the_number_of_a_removed_version_is_never_given_again(repository: Path) -> None:
     assert 8 in prune(repository, "h", keep=0).removed
-    about = Manifest("h", 0, "linear", ["a", "b"], ENCODER, "00", {}, {}, "2026-11-24T08:00:00Z")
-    with drafts.draft(repository, "h") as folder:
-        assert publish.publish(repository, folder, about).version == 9
+    assert made(repository, "h").version == 9
 
 
 def test_rollback_after_a_prune_names_only_what_is_there(repository: Path) -> None:
