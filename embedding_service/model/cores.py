@@ -32,3 +32,8 @@ def cpu_flags(flags_file: Path = CPU_FLAGS) -> set[str]:
 def multiplies_int8(flags_file: Path = CPU_FLAGS) -> bool:
     """Whether the cores have dot products of int8 (AVX512-VNNI or AVX-VNNI)."""
     return bool({"avx512_vnni", "avx_vnni"} & cpu_flags(flags_file))
+
+
+def has_matrix_units(flags_file: Path = CPU_FLAGS) -> bool:
+    """Whether the cores multiply matrices of bfloat16 in units made for it (AMX)."""
+    return "amx_bf16" in cpu_flags(flags_file)

@@ -8,6 +8,7 @@ prepared anew; so a short text that is alone, and a full feed, run on models com
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,13 +17,15 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from embedding_service.model.checkpoint import Checkpoint
-from embedding_service.model.cores import multiplies_int8
+from embedding_service.model.cores import has_matrix_units, multiplies_int8
 from embedding_service.model.engine import MOST_STREAMS, Pack, Part
 from embedding_service.model.feed import INPUTS, Feed, fill, filler
 from embedding_service.model.openvino_graph import Constants, QuantizedConstants, build
 from embedding_service.model.packing import FEED_TOKENS, FULL, STEP, Packer, Placement, Shape, shapes
 from embedding_service.model.quantize import group_of
 from twohop.errors import Failed
+
+log = logging.getLogger(__name__)
 
 # Of short blocks, in tokens: a text of 20 is 10 % faster in a block of 20 than in one of 24.
 FINE_STEP = 4
@@ -61,20 +64,18 @@ class OpenVinoEngine:
         self._requests: dict[tuple[int | None, int, Shape | None], _Request] = {}
         self._tops = sorted(set(tops))
         for top in self._tops:
-            model = build(constants, top, layers)
             for shape in dict.fromkeys((None, self._alone.compiled, *((1, size) for size in self._fixed_sizes))):
+                model = build(constants, top, layers, shape)
                 [self._requests[None, top, shape]] = self._compile(core, model, shape, threads, 1)
             if self.streams > 1:        # a single stream is the whole machine
                 for shape in dict.fromkeys((None, self._beside.compiled)):
+                    model = build(constants, top, layers, shape)
                     for stream, request in enumerate(self._compile(core, model, shape, threads, self.streams)):
                         self._requests[stream, top, shape] = request
 
     def _compile(self, core: ov.Core, model: ov.Model, shape: Shape | None, threads: int, streams: int) -> list[_Request]:
         options = {"INFERENCE_PRECISION_HINT": self._rest, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams,
                    "ENABLE_CPU_PINNING": False, "DYNAMIC_QUANTIZATION_GROUP_SIZE": self._group}
-        if shape:
-            model = model.clone()
-            model.reshape({name: list(shape) for name in INPUTS})
         compiled = core.compile_model(model, "CPU", options)
         return [_Request(compiled, shape) for _ in range(streams)]
 
@@ -148,6 +149,9 @@ def _precision(core: ov.Core, wanted: str) -> str:
     if wanted == "int8" and not multiplies_int8():
         raise Failed("this CPU has no int8 dot products (VNNI), without which int8 is slower: use --precision auto",
                      detail={"precision": wanted})
+    if wanted == "int8" and has_matrix_units():
+        log.warning("int8 is slower than bf16 on this CPU, which multiplies matrices of bfloat16 in units made for it (AMX), "
+                    "and less exact: use --precision bf16 (or auto)")
     if wanted == "bf16" and not able:
         raise Failed("this CPU has no bfloat16 arithmetic: use --precision f32 (or auto)", detail={"precision": wanted})
     return ("bf16" if able else "f32") if wanted == "auto" else wanted
