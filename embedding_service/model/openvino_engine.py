@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import openvino as ov
@@ -38,6 +41,15 @@ FIXED_BYTES = 288 << 20
 WEIGHT_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
 
 
+class _Kind(NamedTuple):
+    """What a model is compiled for: to end at layer `top`, feeds of one `shape` (None: of any), and as many streams (1: all
+    threads on one feed)."""
+
+    top: int
+    shape: Shape | None
+    streams: int
+
+
 class OpenVinoEngine:
     """`layers`: the hidden states that encoders need; `tops`: the layers at which encoders end."""
 
@@ -60,24 +72,28 @@ class OpenVinoEngine:
         full = FULL if has_fixed else None
         self._alone = Packer(step, compiled=full if self.streams == 1 else None)
         self._beside = Packer(step, compiled=full)
+        self._tops = sorted(set(tops))
+        kinds = [_Kind(top, shape, 1) for top in self._tops
+                 for shape in dict.fromkeys((None, self._alone.compiled, *((1, size) for size in self._fixed_sizes)))]
+        if self.streams > 1:        # a single stream is the whole machine
+            kinds += [_Kind(top, shape, self.streams) for top in self._tops
+                      for shape in dict.fromkeys((None, self._beside.compiled))]
+        models = [build(constants, kind.top, layers, kind.shape) for kind in kinds]
         # By stream (None: on all threads), the layer at which it ends, and its one shape (None: any).
         self._requests: dict[tuple[int | None, int, Shape | None], _Request] = {}
-        self._tops = sorted(set(tops))
-        for top in self._tops:
-            for shape in dict.fromkeys((None, self._alone.compiled, *((1, size) for size in self._fixed_sizes))):
-                model = build(constants, top, layers, shape)
-                [self._requests[None, top, shape]] = self._compile(core, model, shape, threads, 1)
-            if self.streams > 1:        # a single stream is the whole machine
-                for shape in dict.fromkeys((None, self._beside.compiled)):
-                    model = build(constants, top, layers, shape)
-                    for stream, request in enumerate(self._compile(core, model, shape, threads, self.streams)):
-                        self._requests[stream, top, shape] = request
+        # Compiling takes one core: several at a time take a third off an engine's start.
+        with ThreadPoolExecutor(threads) as pool:
+            compiled = pool.map(partial(self._compile, core, threads), kinds, models)
+            for kind, requests in zip(kinds, compiled, strict=True):
+                for stream, request in enumerate(requests):
+                    self._requests[None if kind.streams == 1 else stream, kind.top, kind.shape] = request
 
-    def _compile(self, core: ov.Core, model: ov.Model, shape: Shape | None, threads: int, streams: int) -> list[_Request]:
-        options = {"INFERENCE_PRECISION_HINT": self._rest, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams,
+    def _compile(self, core: ov.Core, threads: int, kind: _Kind, model: ov.Model) -> list[_Request]:
+        """A request for each stream."""
+        options = {"INFERENCE_PRECISION_HINT": self._rest, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": kind.streams,
                    "ENABLE_CPU_PINNING": False, "DYNAMIC_QUANTIZATION_GROUP_SIZE": self._group}
         compiled = core.compile_model(model, "CPU", options)
-        return [_Request(compiled, shape) for _ in range(streams)]
+        return [_Request(compiled, kind.shape) for _ in range(kind.streams)]
 
     @property
     def numerics(self) -> str:
