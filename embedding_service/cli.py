@@ -40,7 +40,7 @@ def main() -> NoReturn:
               help="What computes: OpenVINO on the CPU, PyTorch on CUDA devices (extra 'cuda'); auto: what is there.")
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16", "f16", "int8"]), default="auto",
               help="auto: bf16 where the processor computes in it (on a CUDA device before 8.0: f16), else f32. "
-                   "int8: a quarter faster than bf16 and more, less exact; slower on a processor with AMX.")
+                   "int8: a quarter faster than bf16 and more (with AMX not always: see bench), less exact.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores that compute; 0: all that this process may use.")
 @click.option("--cache-bytes", type=click.IntRange(0), default=0, help="Memory for vectors of repeated texts; 0: none are kept.")
 @click.option("--insecure", is_flag=True, help="Allow a host that others can reach without keys and TLS.")

@@ -27,6 +27,11 @@ def items_of(texts: list[str], encoder: int) -> list[Item]:
     return [(encoder, tokens.ids, tokens.types) for tokens in described()[encoder].encode_batch(texts)]
 
 
+def furthest(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest |difference|, in relation to values above 1: PyTorch multiplies few rows in another order than many."""
+    return float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
+
+
 def sample() -> list[str]:
     """Every 25th sentence, and long ones up to the limit of 256 tokens."""
     texts = workload()
@@ -84,7 +89,7 @@ def test_a_text_has_the_same_vector_alone_and_inside_any_batch(engine: str, prec
         chosen = random.permutation(len(everything))[:size]
         for number, got in zip(chosen, encoders.run([everything[number] for number in chosen]).vectors, strict=True):
             if precision == "f32":
-                assert np.abs(got - alone[number]).max() <= 5e-6
+                assert furthest(got, alone[number]) <= 5e-6
             else:
                 assert cosines(got.reshape(1, -1), alone[number].reshape(1, -1)).min() >= 0.9999
 
@@ -95,7 +100,7 @@ def test_a_text_of_any_length_has_the_same_vector_on_the_whole_machine_and_on_a_
     for length in (1, 2, 15, 16, 17, 32, 33, 47, 48, 49, 64, 65, 97, 256):
         item: Item = (RICH, random.integers(1000, 30000, length, np.int32), None)
         [alone], [beside] = encoders.run([item]).vectors, encoders.run([item], 0).vectors
-        assert np.abs(alone - beside).max() <= 5e-6, length
+        assert furthest(alone, beside) <= 5e-6, length
 
 
 def test_a_text_has_the_same_vector_in_a_full_feed_on_a_stream(engine: str) -> None:
@@ -104,7 +109,7 @@ def test_a_text_has_the_same_vector_in_a_full_feed_on_a_stream(engine: str) -> N
     items: list[Item] = [(RICH, random.integers(1000, 30000, length, np.int32), None) for length in (16, 24, 24) * 8]
     for item, got in zip(items, encoders.run(items, 0).vectors, strict=True):
         [alone] = encoders.run([item]).vectors
-        assert np.abs(alone - got).max() <= 5e-6
+        assert furthest(alone, got) <= 5e-6
 
 
 def test_token_encoders_give_a_row_per_token_and_a_text_without_word_pieces_its_special_tokens(engine: str) -> None:
