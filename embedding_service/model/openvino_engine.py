@@ -166,8 +166,8 @@ def _precision(core: ov.Core, wanted: str) -> str:
         raise Failed("this CPU has no int8 dot products (VNNI), without which int8 is slower: use --precision auto",
                      detail={"precision": wanted})
     if wanted == "int8" and has_matrix_units():
-        log.warning("this CPU multiplies matrices of bfloat16 in units made for it (AMX): --precision bf16 is more exact than int8 "
-                    "and may be faster here; `embedding-service bench` tells")
+        log.warning("this CPU multiplies matrices of bfloat16 in units made for it (AMX): --precision bf16 is more exact than "
+                    "int8 and may be faster here; `embedding-service bench` tells")
     if wanted == "bf16" and not able:
         raise Failed("this CPU has no bfloat16 arithmetic: use --precision f32 (or auto)", detail={"precision": wanted})
     return ("bf16" if able else "f32") if wanted == "auto" else wanted
