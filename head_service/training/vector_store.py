@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,12 @@ class VectorStore:
             folder.mkdir(parents=True, exist_ok=True)
         with self._explained():
             self._database = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute("CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vectors BLOB NOT NULL)")
+            with ExitStack() as unusable:
+                unusable.callback(self._database.close)
+                self._database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
+                self._database.execute("PRAGMA synchronous = NORMAL")
+                self._database.execute("CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vectors BLOB NOT NULL)")
+                unusable.pop_all()
 
     def __enter__(self) -> VectorStore:
         return self
