@@ -78,12 +78,13 @@ class OpenVinoEngine:
         if self.streams > 1:        # a single stream is the whole machine
             kinds += [_Kind(top, shape, self.streams) for top in self._tops
                       for shape in dict.fromkeys((None, self._beside.compiled))]
-        models = [build(constants, kind.top, layers, kind.shape) for kind in kinds]
+        different = dict.fromkeys((kind.top, kind.shape) for kind in kinds)
+        models = {(top, shape): build(constants, top, layers, shape) for top, shape in different}
         # By stream (None: on all threads), the layer at which it ends, and its one shape (None: any).
         self._requests: dict[tuple[int | None, int, Shape | None], _Request] = {}
         # Compiling takes one core: several at a time take a third off an engine's start.
         with ThreadPoolExecutor(threads) as pool:
-            compiled = pool.map(partial(self._compile, core, threads), kinds, models)
+            compiled = pool.map(partial(self._compile, core, threads), kinds, [models[kind.top, kind.shape] for kind in kinds])
             for kind, requests in zip(kinds, compiled, strict=True):
                 for stream, request in enumerate(requests):
                     self._requests[None if kind.streams == 1 else stream, kind.top, kind.shape] = request

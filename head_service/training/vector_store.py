@@ -32,14 +32,13 @@ class VectorStore:
         self._dimension, self._dtype = dimension, np.dtype(dtype).newbyteorder("<")
         with durable.explained("write vectors to", folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with self._explained():
+        with self._explained(), ExitStack() as unusable:
             self._database = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            with ExitStack() as unusable:
-                unusable.callback(self._database.close)
-                self._database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
-                self._database.execute("PRAGMA synchronous = NORMAL")
-                self._database.execute("CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vectors BLOB NOT NULL)")
-                unusable.pop_all()
+            unusable.callback(self._database.close)
+            self._database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute("CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vectors BLOB NOT NULL)")
+            unusable.pop_all()
 
     def __enter__(self) -> VectorStore:
         return self
